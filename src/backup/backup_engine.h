@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// RunFull: one full backup of a copy into a repository.
+//
+//   prepare    lock, remove leftovers, check names, id and free space (numbers in the message)
+//   transfer   data into partial/<id>.ltx.partial: compressed, written, synced piece by piece
+//   verify     each piece is dropped from the page cache after its sync, read back, decoded, and
+//              every page hashed: the database checksum must come out as SnapshotSource::at() says
+//   publish    <id>.json.pending, then the data file under its LTX name, then the document by
+//   rename
+//
+// ENSURES: when the result is ok, the backup is on disk, was read back and is listed. Otherwise
+// nothing of it is listed, and nothing is left behind except after a crash (then the next backup
+// removes it).
+// Memory: about 4 MiB for each slot (2 * workers + 1 of them) and 9 bytes a page. Threading:
+// thread-compatible; one backup per database and repository at a time (kBusy).
+#pragma once
+
+#include <string>
+
+#include "backup/backup_document.h"
+#include "backup/executor.h"
+#include "backup/repository.h"
+#include "backup/snapshot_source.h"
+#include "backup/writer_state.h"
+#include "base/progress.h"
+
+namespace understudy::backup {
+
+struct BackupOptions {
+  // Phases "backing up" and then, from the same total, "verifying". Returning false cancels.
+  base::ProgressSink progress = {};
+  std::string software = "understudy";  // name and version for the document
+};
+
+struct [[nodiscard]] BackupResult {
+  base::Status status = {};
+  BackupDocument document = {};  // of an ok one; of a failed one what was known by then
+  // How it is reported in the words of VSS: a failure names where it happened and its kind.
+  Phase phase = Phase::kIdentify;
+  WriterState state = WriterState::kUnknown;
+  WriterCode code = WriterCode::kOk;
+};
+
+BackupResult RunFull(env::Env& env, Executor& executor, const Repository& repository,
+                     SnapshotSource& source, const BackupOptions& options);
+
+}  // namespace understudy::backup

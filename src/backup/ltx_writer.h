@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// LtxWriter: the one writer of LTX files (ltx_format.h): header, chunks in order of pages, then
+// Finish writes the index and the trailer.
+//
+// It neither syncs nor names the file for good; that is the backup engine's. Memory: the index,
+// about 9 bytes a page. Threading: thread-compatible.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backup/ltx_format.h"
+#include "backup/page_codec.h"
+#include "env/env.h"
+
+namespace understudy::backup {
+
+class LtxWriter {
+ public:
+  // Writes the header. `file` is empty and must outlive the writer.
+  static base::Result<std::unique_ptr<LtxWriter>> Begin(env::File& file, const LtxHeader& header);
+
+  // REQUIRES: chunk.first is the page after the last one appended.
+  base::Status Append(const EncodedChunk& chunk);
+  base::Status Finish();
+
+  uint64_t bytes() const { return bytes_; }
+  // Where the i-th appended chunk stands in the file.
+  struct Place {
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
+    uint64_t end() const { return offset + bytes; }
+  };
+  const std::vector<Place>& places() const { return places_; }
+
+  // After Finish.
+  uint64_t file_checksum() const { return file_checksum_; }
+
+ private:
+  LtxWriter(env::File& file, uint32_t page_size) : file_(file), page_size_(page_size) {}
+  base::Status Write(base::ByteView bytes);
+
+  env::File& file_;
+  const uint32_t page_size_;
+  uint64_t bytes_ = 0;
+  uint64_t crc64_ = 0;
+  uint64_t file_checksum_ = 0;
+  base::PageNo next_{1};
+  base::Bytes index_;
+  std::vector<Place> places_;
+};
+
+}  // namespace understudy::backup

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Repository: a directory that holds the backups of any number of databases, in the LTX layout that
+// Litestream reads, each with its document.
+//
+//   <repository>/understudy-repository.json      {"format", "version"}: this directory is ours
+//   <repository>/<database>/understudy-database.json      name and id
+//   <repository>/<database>/ltx/9/<min>-<max>.ltx         snapshots (docs/formats/ltx.md)
+//   <repository>/<database>/backups/<id>.json             documents: the list of backups
+//   <repository>/<database>/backups/<id>.json.pending     complete, but its data not yet published
+//   <repository>/<database>/partial/<id>.ltx.partial      data being written
+//   <repository>/<database>/backup.lock                   held by a running backup
+//
+// Invariants:
+//   1. A document's name appears after all its files are published, synced, read back and found
+//      good.
+//   2. A published file is never changed. Its name is taken again only when no document lists it or
+//      what it holds was found to be damaged.
+//   3. What a crash leaves behind are `partial` and `pending` files; the next backup removes them.
+// Threading: thread-compatible. Errors: one sentence that names the directory and what to do.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backup/backup_document.h"
+#include "env/env.h"
+
+namespace understudy::backup {
+
+inline constexpr int kRepositoryVersion = 1;
+
+// A document that could not be read; its backup is not listed, and is not removed either.
+struct UnreadableDocument {
+  std::string path;
+  base::Status status;
+};
+
+struct BackupList {
+  std::vector<BackupDocument> backups;  // newest (by start) first
+  std::vector<UnreadableDocument> unreadable;
+};
+
+class Repository {
+ public:
+  // For reading. kNotFound when there is no such directory; kInvalidArgument when it is not a
+  // repository or of an unknown version.
+  static base::Result<std::unique_ptr<Repository>> Open(env::Env& env, const std::string& path);
+  // For writing: makes the repository in an absent or empty directory. kInvalidArgument when the
+  // directory holds something else, kIoError when it is not writable.
+  static base::Result<std::unique_ptr<Repository>> OpenOrCreate(env::Env& env,
+                                                                const std::string& path);
+
+  const std::string& path() const { return path_; }
+  base::Result<std::vector<std::string>> Databases() const;  // names, sorted
+
+  // An empty list when the database is known but has none. kNotFound when it is not in here.
+  base::Result<BackupList> List(const std::string& database) const;
+  base::Result<BackupDocument> Find(const std::string& database, const std::string& id) const;
+  // The newest backup (by position, then start) whose last verification was not a failure.
+  base::Result<BackupDocument> NewestGood(const std::string& database) const;
+
+  // The following are the backup engine's.
+
+  // One at a time for each database: kBusy while another process or thread holds it.
+  base::Result<std::unique_ptr<env::FileLock>> LockDatabase(const std::string& database) const;
+  // Makes the directories of a database, or checks that those there belong to the same id.
+  // ENSURES: they are on disk.
+  base::Status PrepareDatabase(const std::string& database, base::DatabaseId id) const;
+  // Removes what crashed backups left. REQUIRES: LockDatabase held.
+  base::Status RemoveLeftovers(const std::string& database) const;
+  // Replaces the document of a listed backup. REQUIRES: LockDatabase held.
+  base::Status Rewrite(const BackupDocument& document) const;
+
+  std::string DatabasePath(const std::string& database) const;
+  std::string PartialPath(const std::string& database, const std::string& id) const;
+  std::string DocumentPath(const std::string& database, const std::string& id) const;
+  std::string PendingPath(const std::string& database, const std::string& id) const;
+  std::string FilePath(const BackupFile& file) const;
+
+ private:
+  Repository(env::Env& env, std::string path) : env_(env), path_(std::move(path)) {}
+  base::Status CheckMark() const;
+
+  env::Env& env_;
+  const std::string path_;
+};
+
+// "orders/ltx/9/0000000000000001-00000000000006ce.ltx"
+std::string SnapshotFilePath(const std::string& database, uint64_t max_txid);
+
+}  // namespace understudy::backup

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "cli/groups.h"
+#include "cli/human.h"
+#include "cli/progress_view.h"
+#include "cli/views.h"
+#include "rpc/protocol.h"
+
+namespace understudy::cli {
+namespace {
+
+struct Arguments {
+  std::string database;
+  std::string id;
+  std::string from = "passive";
+  std::string repository;
+};
+
+std::string Absolute(const std::string& path) {
+  if (path.empty()) return path;  // the server's configured repository
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+base::Progress ToProgress(const v1::ProgressUpdate& update) {
+  return {.phase = update.phase(),
+          .bytes_done = update.bytes_done(),
+          .bytes_total = update.bytes_total()};
+}
+
+std::string Summary(const Json& backup, std::string_view done) {
+  const auto ms = backup["duration_ms"].get<int64_t>();
+  const auto size = backup["size"].get<uint64_t>();
+  std::string text =
+      fmt::format("backup {} of {} {}: {} at position {}, from the {} copy on {}",
+                  backup["id"].get<std::string>(), backup["database"].get<std::string>(), done,
+                  FormatBytes(size), FormatCount(backup["position"].get<uint64_t>()),
+                  backup["role"].get<std::string>(), backup["server"].get<std::string>());
+  if (ms > 0) {
+    text += fmt::format(", {} stored in {} ({})", FormatBytes(backup["stored"].get<uint64_t>()),
+                        FormatDuration(std::chrono::milliseconds(ms)),
+                        FormatRate(static_cast<double>(size) * 1000 / static_cast<double>(ms)));
+  }
+  return text + "\n";
+}
+
+// One attempt, on one server. `began`: it took the work on.
+base::Result<Json> TakeBackup(Context& context, rpc::AdminClient& client,
+                              const v1::RunBackupRequest& request, bool& began) {
+  std::optional<Json> result;
+  ProgressView view(context.output(), context.env());
+  RETURN_IF_ERROR(client.RunBackup(request, [&](const v1::RunBackupResponse& message) {
+    began = true;
+    if (message.has_progress()) view.Update(ToProgress(message.progress()));
+    if (message.has_result()) result = BackupJson(message.result());
+    return true;
+  }));
+  view.Finish();
+  if (!result) return base::Internal("the server ended the backup without a result");
+  return *result;
+}
+
+// The asked server reaches no passive copy, but we may: each server with one is asked itself.
+base::Result<Json> TakeBackupElsewhere(Context& context, rpc::AdminClient& asked,
+                                       const v1::RunBackupRequest& request,
+                                       const base::Status& why) {
+  const auto servers = asked.ListServers({}, rpc::kCallTimeoutDefault);
+  if (!servers.ok()) return why;
+  for (const v1::Server& server : servers->servers()) {
+    if (server.passive_copies() == 0) continue;
+    const auto client = rpc::AdminClient::Connect(server.address(), rpc::kConnectTimeoutDefault);
+    if (!client.ok()) continue;
+    context.output().Note(
+        fmt::format("{}\nasking {} itself", SplitHint(why.message()).sentence, server.name()));
+    bool began = false;
+    base::Result<Json> result = TakeBackup(context, **client, request, began);
+    if (result.ok() || began) return result;
+  }
+  return why;
+}
+
+base::Status RunBackup(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::RunBackupRequest request;
+  request.set_database(arguments.database);
+  request.set_from(arguments.from);
+  request.set_repository(Absolute(arguments.repository));
+  bool began = false;
+  base::Result<Json> result = TakeBackup(context, *client, request, began);
+  if (result.status().code() == base::Code::kUnavailable && !began && arguments.from == "passive")
+    result = TakeBackupElsewhere(context, *client, request, result.status());
+  RETURN_IF_ERROR(result.status());
+  context.output().Document(Json{{"backup", *result}}, Summary(*result, "complete and verified"));
+  return {};
+}
+
+base::Status List(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::ListBackupsRequest request;
+  request.set_database(arguments.database);
+  request.set_repository(Absolute(arguments.repository));
+  ASSIGN_OR_RETURN(const auto answer,
+                   client->ListBackups(request, context.TimeoutOr(rpc::kLongCallTimeout)));
+  Json rows = Json::array();
+  for (const auto& backup : answer.backups()) rows.push_back(BackupJson(backup));
+  context.output().Rows("backups", rows, BackupColumns(), "The repository has no such backup.");
+  return {};
+}
+
+base::Status Show(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::ShowBackupRequest request;
+  request.set_database(arguments.database);
+  request.set_repository(Absolute(arguments.repository));
+  request.set_id(arguments.id);
+  ASSIGN_OR_RETURN(const auto answer,
+                   client->ShowBackup(request, context.TimeoutOr(rpc::kLongCallTimeout)));
+  Json backup = BackupJson(answer.backup());
+  // The repository's own document, whole: what another tool would find there.
+  Json document = Json::parse(answer.backup().document(), nullptr, false);
+  if (!document.is_discarded() && !document.is_null()) backup["document"] = std::move(document);
+  std::vector<Column> columns = BackupColumns();
+  for (const char* key : {"database_id", "term", "page_size", "checksum", "repository"}) {
+    columns.push_back({key});
+  }
+  columns.push_back({"pages", CellKind::kNumber});
+  context.output().Document(Json{{"backup", backup}},
+                            RenderFields(backup, columns, context.output().style()));
+  return {};
+}
+
+base::Status Verify(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::VerifyBackupRequest request;
+  request.set_database(arguments.database);
+  request.set_repository(Absolute(arguments.repository));
+  request.set_id(arguments.id);
+  std::optional<Json> result;
+  ProgressView view(context.output(), context.env());
+  RETURN_IF_ERROR(client->VerifyBackup(request, [&](const v1::VerifyBackupResponse& message) {
+    if (message.has_progress()) view.Update(ToProgress(message.progress()));
+    if (message.has_result()) result = BackupJson(message.result());
+    return true;
+  }));
+  view.Finish();
+  if (!result) return base::Internal("the server ended the verification without a result");
+  context.output().Document(
+      Json{{"backup", *result}, {"verified", true}},
+      fmt::format("backup {} of {} is good: every page was read back and has its checksum\n",
+                  (*result)["id"].get<std::string>(), (*result)["database"].get<std::string>()));
+  return {};
+}
+
+constexpr const char* kHint = "'understudy backup list --repo REPO' shows what a repository holds";
+
+using Action = base::Status (*)(Context&, const Arguments&);
+
+void AddRepository(CLI::App& app, Arguments& arguments, const std::string& name) {
+  app.add_option(name, arguments.repository,
+                 "repository directory on that server (default: its configured one)")
+      ->type_name("REPO");
+}
+
+Runner DefineRun(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  app.add_option("DB", arguments->database, "the database")->required()->check(DatabaseName());
+  app.add_option("--from", arguments->from, "passive, active, or a server's name")
+      ->check(ServerName())
+      ->capture_default_str()
+      ->type_name("COPY");
+  AddRepository(app, *arguments, "--to");
+  return [arguments](Context& context) { return RunBackup(context, *arguments); };
+}
+
+Runner DefineList(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  app.add_option("DB", arguments->database, "one database (default: all)")->check(DatabaseName());
+  AddRepository(app, *arguments, "--repo");
+  return [arguments](Context& context) { return List(context, *arguments); };
+}
+
+Runner DefineOne(CLI::App& app, Action action) {
+  auto arguments = std::make_shared<Arguments>();
+  app.add_option("DB", arguments->database, "the database")->required()->check(DatabaseName());
+  app.add_option("ID", arguments->id, "the backup (default: the newest)");
+  AddRepository(app, *arguments, "--repo");
+  return [arguments, action](Context& context) { return action(context, *arguments); };
+}
+
+}  // namespace
+
+Group BackupCommands() {
+  return {"backup",
+          "Take, list and check backups",
+          {{.name = "run",
+            .summary = "Take a full backup, from a passive copy unless told otherwise",
+            .example = "understudy backup run mail --from passive --to /srv/backups",
+            .define = DefineRun},
+           {.name = "list",
+            .summary = "List the backups in a repository",
+            .example = "understudy backup list mail --repo /srv/backups",
+            .define = DefineList,
+            .not_found_hint = kHint},
+           {.name = "show",
+            .summary = "Show everything about one backup",
+            .example = "understudy backup show mail --repo /srv/backups -o json",
+            .define = [](CLI::App& app) { return DefineOne(app, Show); },
+            .not_found_hint = kHint},
+           {.name = "verify",
+            .summary = "Read a backup back and check every page of it",
+            .example = "understudy backup verify mail --repo /srv/backups",
+            .define = [](CLI::App& app) { return DefineOne(app, Verify); },
+            .not_found_hint = kHint}}};
+}
+
+}  // namespace understudy::cli

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/groups.h"
+
+namespace understudy::cli {
+
+std::vector<Group> AllGroups() {
+  return {ServerCommands(),   HealthCommands(),     DatabaseCommands(),     StatusCommands(),
+          CopyCommands(),     SwitchoverCommands(), FailoverCommands(),     ActivationCommands(),
+          LostCommands(),     BackupCommands(),     RestoreCommands(),      EventCommands(),
+          LogCommands(),      LabCommands(),        LabForwarderCommands(), VersionCommands(),
+          ReferenceCommands()};
+}
+
+}  // namespace understudy::cli

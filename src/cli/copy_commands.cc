@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include "base/ids.h"
+#include "cli/groups.h"
+#include "cli/seed_watch.h"
+#include "rpc/protocol.h"
+
+namespace understudy::cli {
+namespace {
+
+struct Arguments {
+  std::string database;
+  std::string server;
+  std::string path;
+  std::string reason;
+  bool keep_files = false;
+  bool no_wait = false;
+  bool full = false;
+};
+
+void Report(Context& context, const Arguments& arguments, const std::string& done) {
+  context.output().Document(
+      Json{{"database", arguments.database}, {"server", arguments.server}, {"done", done}},
+      fmt::format("copy of {} on {} {}\n", arguments.database, arguments.server, done));
+}
+
+base::Status Add(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::AddCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  request.set_path(arguments.path);
+  RETURN_IF_ERROR(client->AddCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
+  if (!arguments.no_wait) {
+    const base::Status seeded =
+        WatchSeeds(context, *client, arguments.database, {arguments.server});
+    RETURN_IF_ERROR(seeded.WithContext("the copy was added, but"));
+  }
+  Report(context, arguments, "added");
+  return {};
+}
+
+base::Status Remove(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::RemoveCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  request.set_keep_files(arguments.keep_files);
+  RETURN_IF_ERROR(
+      client->RemoveCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
+  Report(context, arguments, "removed");
+  return {};
+}
+
+base::Status Suspend(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SuspendCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  request.set_reason(arguments.reason);
+  ASSIGN_OR_RETURN(const v1::SuspendCopyResponse response,
+                   client->SuspendCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  const std::string said =
+      response.in_effect()
+          ? fmt::format("copy of {} on {} suspended\n", arguments.database, arguments.server)
+          : fmt::format(
+                "copy of {} on {} will be suspended once {} reads it in the registry: it "
+                "has not confirmed it yet\n",
+                arguments.database, arguments.server, arguments.server);
+  context.output().Document(Json{{"database", arguments.database},
+                                 {"server", arguments.server},
+                                 {"done", "suspended"},
+                                 {"in_effect", response.in_effect()}},
+                            said);
+  return {};
+}
+
+base::Status Resume(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::ResumeCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  RETURN_IF_ERROR(
+      client->ResumeCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
+  Report(context, arguments, "resumed");
+  return {};
+}
+
+base::Status Reseed(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::ReseedCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  request.set_full(arguments.full);
+  RETURN_IF_ERROR(
+      client->ReseedCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
+  const std::string done = arguments.full ? "seeded anew" : "resynchronised";
+  if (arguments.no_wait) {
+    Report(context, arguments, "being " + done);
+    return {};
+  }
+  const base::Status seeded = WatchSeeds(context, *client, arguments.database, {arguments.server});
+  RETURN_IF_ERROR(seeded.WithContext("it was begun, but"));
+  Report(context, arguments, done);
+  return {};
+}
+
+std::shared_ptr<Arguments> Declare(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  app.add_option("DB", arguments->database, "the database")->required()->check(DatabaseName());
+  app.add_option("SERVER", arguments->server, "the server of the copy")
+      ->required()
+      ->check(ServerName());
+  return arguments;
+}
+
+Runner DefineAdd(CLI::App& app) {
+  auto arguments = Declare(app);
+  app.add_option("--path", arguments->path,
+                 "path of the copy (default: below the server's data directory)");
+  app.add_flag("--no-wait", arguments->no_wait, "return before the copy is seeded");
+  return [arguments](Context& context) { return Add(context, *arguments); };
+}
+
+Runner DefineRemove(CLI::App& app) {
+  auto arguments = Declare(app);
+  app.add_flag("--keep-files", arguments->keep_files, "leave the copy's files");
+  return [arguments](Context& context) { return Remove(context, *arguments); };
+}
+
+Runner DefineSuspend(CLI::App& app) {
+  auto arguments = Declare(app);
+  app.add_option("--reason", arguments->reason, "a word for others, shown by status");
+  return [arguments](Context& context) { return Suspend(context, *arguments); };
+}
+
+Runner DefineResume(CLI::App& app) {
+  auto arguments = Declare(app);
+  return [arguments](Context& context) { return Resume(context, *arguments); };
+}
+
+Runner DefineReseed(CLI::App& app) {
+  auto arguments = Declare(app);
+  app.add_flag("--full", arguments->full, "fetch all pages, not only those that differ");
+  app.add_flag("--no-wait", arguments->no_wait, "return once it has begun");
+  return [arguments](Context& context) { return Reseed(context, *arguments); };
+}
+
+}  // namespace
+
+Group CopyCommands() {
+  return {"copy",
+          "The passive copies of a database",
+          {{.name = "add",
+            .summary = "Add a passive copy of a database on a server, and seed it",
+            .example = "understudy copy add mail s3",
+            .define = DefineAdd},
+           {.name = "remove",
+            .summary = "Remove a passive copy and its files",
+            .example = "understudy copy remove mail s3",
+            .define = DefineRemove},
+           {.name = "suspend",
+            .summary = "Stop copying and replaying log on one passive copy",
+            .example = "understudy copy suspend mail s3 --reason 'disk is being replaced'",
+            .define = DefineSuspend},
+           {.name = "resume",
+            .summary = "Go on copying and replaying log",
+            .example = "understudy copy resume mail s3",
+            .define = DefineResume},
+           {.name = "reseed",
+            .summary = "Fetch the pages in which a passive copy differs, or all of them",
+            .example = "understudy copy reseed mail s3 --full",
+            .define = DefineReseed}}};
+}
+
+}  // namespace understudy::cli

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/ids.h"
+#include "cli/groups.h"
+#include "cli/seed_watch.h"
+#include "cli/views.h"
+#include "rpc/protocol.h"
+
+namespace understudy::cli {
+namespace {
+
+struct AddArguments {
+  std::string name;
+  std::string path;
+  std::vector<std::string> copies;
+  std::string copy_path;
+  bool set_wal = false;
+  bool no_wait = false;
+};
+
+base::Status Add(Context& context, const AddArguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::AddDatabaseRequest request;
+  request.set_name(arguments.name);
+  // The server has its own working directory; what was typed is meant from ours.
+  request.set_path(std::filesystem::absolute(arguments.path).lexically_normal().string());
+  request.set_set_wal(arguments.set_wal);
+  request.set_copy_path(arguments.copy_path);
+  for (const std::string& copy : arguments.copies) request.add_copies(copy);
+  ASSIGN_OR_RETURN(const auto answer,
+                   client->AddDatabase(request, context.TimeoutOr(rpc::kLongCallTimeout)));
+  if (!arguments.no_wait && !arguments.copies.empty()) {
+    const base::Status seeded = WatchSeeds(context, *client, arguments.name, arguments.copies);
+    RETURN_IF_ERROR(seeded.WithContext(fmt::format("database {} was added, but", arguments.name)));
+  }
+  Json document;
+  document["name"] = arguments.name;
+  document["id"] = answer.id();
+  document["active"] = client->hello().server();
+  document["term"] = answer.position().term();
+  document["position"] = answer.position().seq();
+  document["passive"] = arguments.copies;
+  std::string text =
+      fmt::format("database {} added: active on {}", arguments.name, client->hello().server());
+  if (!arguments.copies.empty()) {
+    text += fmt::format(", passive on {}", fmt::join(arguments.copies, ", "));
+    text += arguments.no_wait ? " (being seeded)" : "";
+  }
+  context.output().Document(document, text + "\n");
+  return {};
+}
+
+Runner DefineAdd(CLI::App& app) {
+  auto arguments = std::make_shared<AddArguments>();
+  app.add_option("NAME", arguments->name, "the database's name in the group")
+      ->required()
+      ->check(DatabaseName());
+  app.add_option("PATH", arguments->path, "the SQLite file, on the server that is asked")
+      ->required();
+  AddServers(app, "--copies", arguments->copies, "servers that get a passive copy");
+  app.add_option("--copy-path", arguments->copy_path,
+                 "path of every passive copy (default: below the server's data directory)")
+      ->type_name("PATH");
+  app.add_flag("--set-wal", arguments->set_wal, "set journal_mode=WAL if it is another");
+  app.add_flag("--no-wait", arguments->no_wait, "return before the copies are seeded");
+  return [arguments](Context& context) { return Add(context, *arguments); };
+}
+
+base::Status List(Context& context) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  ASSIGN_OR_RETURN(const auto answer,
+                   client->ListDatabases({}, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  Json rows = Json::array();
+  for (const auto& database : answer.databases()) rows.push_back(DatabaseJson(database));
+  context.output().Rows("databases", rows, DatabaseColumns(),
+                        "The group has no database; 'understudy db add NAME PATH' adds one.");
+  return {};
+}
+
+struct RemoveArguments {
+  std::string name;
+  bool keep_files = false;
+};
+
+base::Status Remove(Context& context, const RemoveArguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::RemoveDatabaseRequest request;
+  request.set_name(arguments.name);
+  request.set_keep_files(arguments.keep_files);
+  RETURN_IF_ERROR(
+      client->RemoveDatabase(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
+  context.output().Document(
+      Json{{"name", arguments.name}, {"removed", true}},
+      fmt::format("database {} removed from the group; the active copy's file stays\n",
+                  arguments.name));
+  return {};
+}
+
+Runner DefineRemove(CLI::App& app) {
+  auto arguments = std::make_shared<RemoveArguments>();
+  app.add_option("NAME", arguments->name, "the database")->required()->check(DatabaseName());
+  app.add_flag("--keep-files", arguments->keep_files, "leave the passive copies' files as well");
+  return [arguments](Context& context) { return Remove(context, *arguments); };
+}
+
+}  // namespace
+
+Group DatabaseCommands() {
+  return {"db",
+          "The databases of the group",
+          {{.name = "add",
+            .summary = "Add a database: its file becomes the active copy, the others are seeded",
+            .example = "understudy --server 10.0.0.1:7400 db add mail /srv/mail.db --copies s2,s3",
+            .define = DefineAdd},
+           {.name = "list",
+            .summary = "List the group's databases and where their copies are",
+            .example = "understudy db list -o json",
+            .define = [](CLI::App&) -> Runner { return List; }},
+           {.name = "remove",
+            .summary = "Take a database out of the group; its active copy's file stays as it is",
+            .example = "understudy db remove mail",
+            .define = DefineRemove}}};
+}
+
+}  // namespace understudy::cli

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The groups of commands, one function per file of the same name (server_commands.cc, …).
+// Threading: pure functions.
+#pragma once
+
+#include "cli/command.h"
+
+namespace understudy::cli {
+
+Group ServerCommands();
+Group HealthCommands();  // in server_commands.cc
+Group DatabaseCommands();
+Group StatusCommands();  // status, wait
+Group CopyCommands();
+Group SwitchoverCommands();
+Group FailoverCommands();
+Group ActivationCommands();  // with the two above: move_commands.cc
+Group LostCommands();
+Group BackupCommands();
+Group RestoreCommands();
+Group EventCommands();
+Group LogCommands();
+Group LabCommands();
+Group LabForwarderCommands();  // hidden: a process, not a command for people
+Group VersionCommands();
+Group ReferenceCommands();
+
+}  // namespace understudy::cli

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which copy is the active one: switchover, failover, and what Active Manager goes by.
+#include <fmt/format.h>
+
+#include "base/ids.h"
+#include "cli/groups.h"
+#include "cli/human.h"
+#include "rpc/protocol.h"
+
+namespace understudy::cli {
+namespace {
+
+struct Arguments {
+  std::string database;
+  std::string server;
+  std::string target;
+  std::string dial;
+  std::string activation;
+  std::optional<uint64_t> preference;
+  bool accept_data_loss = false;
+  bool dry_run = false;
+};
+
+void AddDatabase(CLI::App& app, Arguments& arguments) {
+  app.add_option("DB", arguments.database, "the database")->required()->check(DatabaseName());
+}
+
+// --- switchover ---
+
+base::Status Switchover(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SwitchoverRequest request;
+  request.set_database(arguments.database);
+  request.set_target(arguments.target);
+  if (context.globals().timeout) {
+    request.set_timeout_ms(
+        std::max<int64_t>(1, *context.globals().timeout / std::chrono::milliseconds(1)));
+  }
+  ASSIGN_OR_RETURN(const v1::SwitchoverResponse answer, client->Switchover(request));
+  const double without_ms = static_cast<double>(answer.without_writes_us()) / 1000;
+  context.output().Document(
+      Json{{"database", arguments.database},
+           {"from", answer.from()},
+           {"to", answer.to()},
+           {"position", answer.at().seq()},
+           {"term", answer.term()},
+           {"without_writes_ms", without_ms}},
+      fmt::format("{} moved from {} to {} at position {}, term {}: {:.0f} ms without a writable "
+                  "copy\napplications reconnect, to the copy on {}\n",
+                  arguments.database, answer.from(), answer.to(), FormatCount(answer.at().seq()),
+                  answer.term(), without_ms, answer.to()));
+  return {};
+}
+
+Runner DefineSwitchover(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  AddDatabase(app, *arguments);
+  app.add_option("--to", arguments->target, "the server to move it to (default: the best copy)")
+      ->check(ServerName());
+  return [arguments](Context& context) { return Switchover(context, *arguments); };
+}
+
+// --- failover ---
+
+Json CandidateJson(const v1::FailoverCandidate& candidate) {
+  Json row{
+      {"server", candidate.server()},         {"eligible", candidate.eligible() ? "yes" : "no"},
+      {"durable", candidate.durable().seq()}, {"term", candidate.durable().term()},
+      {"missing", candidate.missing()},       {"preference", candidate.preference()},
+      {"verdict", candidate.verdict()}};
+  row["silence_ms"] = candidate.silence_ms() < 0 ? Json() : Json(candidate.silence_ms());
+  return row;
+}
+
+base::Status Failover(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::FailoverRequest request;
+  request.set_database(arguments.database);
+  request.set_target(arguments.target);
+  request.set_accept_data_loss(arguments.accept_data_loss);
+  request.set_dry_run(arguments.dry_run);
+  ASSIGN_OR_RETURN(const v1::FailoverResponse answer, client->Failover(request));
+  Json rows = Json::array();
+  for (const v1::FailoverCandidate& candidate : answer.candidates()) {
+    rows.push_back(CandidateJson(candidate));
+  }
+  std::string text =
+      fmt::format("{}: active on {}, whose server {}; dial {}; known up to {}\n", answer.database(),
+                  answer.active(), answer.active_alive() ? "is alive" : "has no lease",
+                  answer.dial(), FormatCount(answer.known_end().seq()));
+  text += RenderTable(rows,
+                      {{"server"},
+                       {"eligible"},
+                       {"durable", CellKind::kNumber},
+                       {"missing", CellKind::kNumber},
+                       {"silence_ms", CellKind::kDuration},
+                       {"preference", CellKind::kNumber},
+                       {"verdict"}},
+                      context.output().style());
+  if (answer.done()) {
+    text += fmt::format("{} was mounted on {}\n", answer.database(), answer.target());
+  } else if (answer.target().empty()) {
+    text += "no copy would be mounted\n";
+  } else {
+    text += fmt::format("the copy on {} would be mounted\n", answer.target());
+  }
+  if (!answer.need().empty()) text += "without a person: " + answer.need() + "\n";
+  Json document{{"database", answer.database()},
+                {"active", answer.active()},
+                {"active_alive", answer.active_alive()},
+                {"dial", answer.dial()},
+                {"known_end", answer.known_end().seq()},
+                {"target", answer.target()},
+                {"done", answer.done()},
+                {"need", answer.need()}};
+  document["candidates"] = std::move(rows);
+  context.output().Document(document, text);
+  return {};
+}
+
+Runner DefineFailover(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  AddDatabase(app, *arguments);
+  app.add_option("--to", arguments->target, "take this server's copy, whatever its state")
+      ->check(ServerName());
+  app.add_flag("--accept-data-loss", arguments->accept_data_loss,
+               "whatever the dial says; what is lost is kept when the old server returns");
+  app.add_flag("--dry-run", arguments->dry_run, "only tell what would be done");
+  return [arguments](Context& context) { return Failover(context, *arguments); };
+}
+
+Runner DefineExplain(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  AddDatabase(app, *arguments);
+  arguments->dry_run = true;
+  return [arguments](Context& context) { return Failover(context, *arguments); };
+}
+
+// --- settings ---
+
+base::Status SetDatabase(Context& context, const Arguments& arguments,
+                         std::optional<bool> dismounted) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SetDatabaseRequest request;
+  request.set_database(arguments.database);
+  request.set_dial(arguments.dial);
+  if (dismounted) request.set_dismounted(*dismounted);
+  ASSIGN_OR_RETURN(const v1::SetDatabaseResponse answer,
+                   client->SetDatabase(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().Document(
+      Json{{"database", arguments.database},
+           {"dial", answer.dial()},
+           {"dismounted", answer.dismounted()}},
+      fmt::format("{}: dial {}, {}\n", arguments.database, answer.dial(),
+                  answer.dismounted() ? "to be dismounted" : "to be mounted"));
+  return {};
+}
+
+Runner DefineDial(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  AddDatabase(app, *arguments);
+  app.add_option("DIAL", arguments->dial, "lossless, good or best")
+      ->required()
+      ->check(CLI::IsMember({"lossless", "good", "best"}));
+  return [arguments](Context& context) { return SetDatabase(context, *arguments, std::nullopt); };
+}
+
+Runner DefineMount(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  AddDatabase(app, *arguments);
+  return [arguments](Context& context) { return SetDatabase(context, *arguments, false); };
+}
+
+Runner DefineDismount(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  AddDatabase(app, *arguments);
+  return [arguments](Context& context) { return SetDatabase(context, *arguments, true); };
+}
+
+base::Status SetCopy(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SetCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  if (arguments.preference) request.set_preference(*arguments.preference);
+  if (!arguments.activation.empty()) {
+    request.set_activation_suspended(arguments.activation == "off");
+  }
+  ASSIGN_OR_RETURN(const v1::SetCopyResponse answer,
+                   client->SetCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().Document(
+      Json{{"database", arguments.database},
+           {"server", arguments.server},
+           {"preference", answer.preference()},
+           {"activation_suspended", answer.activation_suspended()}},
+      fmt::format("copy of {} on {}: activation preference {}, automatic activation {}\n",
+                  arguments.database, arguments.server, answer.preference(),
+                  answer.activation_suspended() ? "suspended" : "allowed"));
+  return {};
+}
+
+Runner DefineActivation(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  AddDatabase(app, *arguments);
+  app.add_option("SERVER", arguments->server, "the server of the copy")
+      ->required()
+      ->check(ServerName());
+  app.add_option("--preference", arguments->preference,
+                 "among equally good copies the lowest number is mounted; 0: none");
+  app.add_option("--automatic", arguments->activation, "on, or off: only a person activates it")
+      ->check(CLI::IsMember({"on", "off"}));
+  return [arguments](Context& context) { return SetCopy(context, *arguments); };
+}
+
+base::Status SetGroup(Context& context, std::optional<bool> paused) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SetGroupRequest request;
+  if (paused) request.set_paused(*paused);
+  ASSIGN_OR_RETURN(const v1::SetGroupResponse answer,
+                   client->SetGroup(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().Document(
+      Json{{"paused", answer.paused()}, {"manager", answer.manager()}},
+      fmt::format("failovers {}; {} decides\n", answer.paused() ? "are paused" : "are automatic",
+                  answer.manager().empty() ? "nobody" : answer.manager()));
+  return {};
+}
+
+Runner DefinePause(CLI::App&) {
+  return [](Context& context) { return SetGroup(context, true); };
+}
+Runner DefineResume(CLI::App&) {
+  return [](Context& context) { return SetGroup(context, false); };
+}
+Runner DefineGroupStatus(CLI::App&) {
+  return [](Context& context) { return SetGroup(context, std::nullopt); };
+}
+
+}  // namespace
+
+Group SwitchoverCommands() {
+  return {"",
+          "",
+          {{.name = "switchover",
+            .summary = "Move the active copy of a database to another server, without loss",
+            .example = "understudy switchover mail --to s2",
+            .define = DefineSwitchover}}};
+}
+
+Group FailoverCommands() {
+  return {"failover",
+          "Which copy takes over when the active one's server is gone",
+          {{.name = "explain",
+            .summary = "Tell for every copy whether it would be mounted, and why",
+            .example = "understudy failover explain mail",
+            .define = DefineExplain},
+           {.name = "run",
+            .summary = "Mount another copy of a database whose active copy's server is gone",
+            .example = "understudy failover run mail --accept-data-loss",
+            .define = DefineFailover}}};
+}
+
+Group ActivationCommands() {
+  return {"activation",
+          "What Active Manager goes by",
+          {{.name = "dial",
+            .summary = "Set how much an automatic failover of a database may lose",
+            .example = "understudy activation dial mail lossless",
+            .define = DefineDial},
+           {.name = "copy",
+            .summary = "Set a copy's activation preference, or keep it from being activated",
+            .example = "understudy activation copy mail s3 --automatic off",
+            .define = DefineActivation},
+           {.name = "mount",
+            .summary = "Mount a database that was dismounted",
+            .example = "understudy activation mount mail",
+            .define = DefineMount},
+           {.name = "dismount",
+            .summary = "Keep a database dismounted: nobody can write it until it is mounted again",
+            .example = "understudy activation dismount mail",
+            .define = DefineDismount},
+           {.name = "pause",
+            .summary = "Stop automatic failovers in the whole group",
+            .example = "understudy activation pause",
+            .define = DefinePause},
+           {.name = "resume",
+            .summary = "Allow automatic failovers again",
+            .example = "understudy activation resume",
+            .define = DefineResume},
+           {.name = "status",
+            .summary = "Tell whether failovers are automatic, and which server decides",
+            .example = "understudy activation status",
+            .define = DefineGroupStatus}}};
+}
+
+}  // namespace understudy::cli

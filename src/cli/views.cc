@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/views.h"
+
+#include <fmt/format.h>
+
+#include "base/time.h"
+#include "cli/human.h"
+#include "cli/text_width.h"
+
+namespace understudy::cli {
+namespace {
+
+Json TextOrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json CopyJson(const v1::CopyStatus& copy) {
+  Json row;
+  row["server"] = copy.server();
+  row["path"] = copy.path();
+  row["role"] = copy.role();
+  row["state"] = copy.state();
+  row["mode"] = TextOrNull(copy.mode());
+  row["copy_queue"] = copy.copy_queue();
+  row["replay_queue"] = copy.replay_queue();
+  row["queues_known"] = copy.queues_known();
+  row["copied"] = copy.copied().seq();
+  row["durable"] = copy.durable().seq();
+  row["replayed"] = copy.replayed().seq();
+  row["last_commit"] = TimeJson(copy.last_commit_ms());
+  // A database is never empty: 0 says that its server could not be asked.
+  row["size"] = copy.database_bytes() == 0 ? Json(nullptr) : Json(copy.database_bytes());
+  row["checksum"] = TextOrNull(copy.checksum());
+  row["log_size"] = copy.log_bytes();
+  row["log_first"] = copy.log_first_seq();
+  Json holds = Json::array();
+  for (const auto& hold : copy.holds()) {
+    holds.push_back(Json{{"name", hold.name()}, {"reason", hold.reason()}, {"seq", hold.seq()}});
+  }
+  row["holds"] = std::move(holds);
+  row["seed_done"] = copy.seed_bytes_done();
+  row["seed_total"] = copy.seed_bytes_total();
+  row["reseeding"] = copy.reseeding();
+  row["suspend_reason"] = TextOrNull(copy.suspend_reason());
+  if (copy.error().empty()) {
+    row["error"] = nullptr;
+  } else {
+    row["error"] = Json{{"code", copy.error_code()},
+                        {"message", copy.error()},
+                        {"time", TimeJson(copy.error_time_ms())}};
+  }
+  row["answered"] = copy.answered();
+  row["observed"] = TimeJson(copy.observed_ms());
+  return row;
+}
+
+// What the table has no column for but a person must see.
+std::string Remarks(const Json& copy) {
+  const std::string server = Printable(copy["server"].get<std::string>());
+  std::string text;
+  if (!copy["answered"].get<bool>()) {
+    text += copy["observed"].is_null()
+                ? fmt::format("  {}: does not answer, and has told nothing yet\n", server)
+                : fmt::format("  {}: does not answer; this is what it told at {}\n", server,
+                              copy["observed"].get<std::string>());
+  }
+  const std::string state = copy["state"].get<std::string>();
+  const bool resync = state.ends_with("Resynchronizing");
+  if ((resync || state == "Seeding") && copy["seed_total"] != 0) {
+    const auto done = copy["seed_done"].get<uint64_t>();
+    const auto total = copy["seed_total"].get<uint64_t>();
+    text += fmt::format("  {}: {} {} of {} ({}%)\n", server, resync ? "resynchronised" : "seeded",
+                        FormatBytes(done), FormatBytes(total),
+                        done >= total ? 100 : done * 100 / total);
+  }
+  if (!copy["suspend_reason"].is_null()) {
+    text += fmt::format("  {}: suspended: {}\n", server,
+                        Printable(copy["suspend_reason"].get<std::string>()));
+  }
+  if (!copy["error"].is_null()) {
+    const Json& error = copy["error"];
+    std::string message = error["message"].get<std::string>();
+    message = Printable(message.substr(0, message.find('\n')));
+    text += fmt::format("  {}: {}{}\n", server, message,
+                        error["time"].is_null()
+                            ? std::string()
+                            : fmt::format(" (at {})", error["time"].get<std::string>()));
+  }
+  return text;
+}
+
+std::string Holds(const Json& copy) {
+  const std::string server = Printable(copy["server"].get<std::string>());
+  std::string text;
+  for (const Json& hold : copy["holds"]) {
+    text += fmt::format("  {}: log is kept from {} on by {}: {}\n", server,
+                        FormatCount(hold["seq"].get<uint64_t>()),
+                        Printable(hold["name"].get<std::string>()),
+                        Printable(hold["reason"].get<std::string>()));
+  }
+  return text;
+}
+
+}  // namespace
+
+Json TimeJson(int64_t unix_ms) {
+  return unix_ms == 0 ? Json(nullptr) : Json(base::ToRfc3339(base::WallTime{unix_ms}));
+}
+
+Json ServerJson(const v1::Server& server) {
+  Json row;
+  row["name"] = server.name();
+  row["address"] = server.address();
+  row["web"] = server.web().empty() ? Json(nullptr) : Json(server.web());
+  row["state"] = server.state();
+  row["active_copies"] = server.active_copies();
+  row["passive_copies"] = server.passive_copies();
+  row["version"] = server.version();
+  row["started"] = TimeJson(server.started_ms());
+  row["last_seen"] = TimeJson(server.last_seen_ms());
+  return row;
+}
+
+const std::vector<Column>& ServerColumns() {
+  static const std::vector<Column> kColumns = {{"name"},
+                                               {"address"},
+                                               {"web"},
+                                               {"state", CellKind::kState},
+                                               {"active_copies", CellKind::kNumber},
+                                               {"passive_copies", CellKind::kNumber},
+                                               {"version"},
+                                               {"started"},
+                                               {"last_seen"}};
+  return kColumns;
+}
+
+Json DatabaseJson(const v1::Database& database) {
+  Json row;
+  row["name"] = database.name();
+  row["id"] = database.id();
+  row["active"] = database.active();
+  row["term"] = database.term();
+  row["created"] = TimeJson(database.created_ms());
+  Json servers = Json::array();
+  Json copies = Json::array();
+  for (const auto& copy : database.copies()) {
+    if (copy.server() != database.active()) servers.push_back(copy.server());
+    copies.push_back(Json{{"server", copy.server()},
+                          {"path", copy.path()},
+                          {"suspended", copy.suspended()},
+                          {"suspend_reason", TextOrNull(copy.suspend_reason())}});
+    if (copy.server() == database.active()) row["path"] = copy.path();
+  }
+  row["passive"] = std::move(servers);
+  row["copies"] = std::move(copies);
+  return row;
+}
+
+const std::vector<Column>& DatabaseColumns() {
+  static const std::vector<Column> kColumns = {
+      {"name"}, {"active"}, {"passive", CellKind::kList}, {"term", CellKind::kNumber},
+      {"path"}, {"created"}};
+  return kColumns;
+}
+
+Json StatusJson(const v1::DatabaseStatus& status) {
+  Json row;
+  row["name"] = status.name();
+  row["id"] = status.id();
+  row["term"] = status.term();
+  row["position"] = status.position().seq();
+  row["active"] = status.active();
+  row["copies"] = Json::array();
+  for (const auto& copy : status.copies()) row["copies"].push_back(CopyJson(copy));
+  return row;
+}
+
+const std::vector<Column>& CopyColumns() {
+  static const std::vector<Column> kColumns = {{"server"},
+                                               {"role"},
+                                               {"state", CellKind::kState},
+                                               {"copy_queue", CellKind::kNumber},
+                                               {"replay_queue", CellKind::kNumber},
+                                               {"copied", CellKind::kNumber},
+                                               {"replayed", CellKind::kNumber},
+                                               {"size", CellKind::kBytes},
+                                               {"log_size", CellKind::kBytes},
+                                               {"path"}};
+  return kColumns;
+}
+
+std::string RenderStatus(const Json& database, const StatusStyle& style) {
+  std::string text =
+      fmt::format("{}  term {}  position {}  active {}  id {}\n",
+                  Printable(database["name"].get<std::string>()), database["term"].get<uint64_t>(),
+                  FormatCount(database["position"].get<uint64_t>()),
+                  Printable(database["active"].get<std::string>()),
+                  Printable(database["id"].get<std::string>()));
+  text += RenderTable(database["copies"], CopyColumns(), style.table);
+  for (const Json& copy : database["copies"]) {
+    text += Remarks(copy);
+    if (style.holds) text += Holds(copy);
+  }
+  return text;
+}
+
+Json BackupJson(const v1::Backup& backup) {
+  Json row;
+  row["id"] = backup.id();
+  row["database"] = backup.database();
+  row["database_id"] = backup.database_id();
+  row["type"] = backup.type();
+  row["server"] = backup.server();
+  row["role"] = backup.role();
+  row["state"] = backup.state();
+  row["term"] = backup.position().term();
+  row["position"] = backup.position().seq();
+  row["started"] = TimeJson(backup.started_ms());
+  row["finished"] = TimeJson(backup.finished_ms());
+  row["duration_ms"] =
+      backup.finished_ms() > backup.started_ms() ? backup.finished_ms() - backup.started_ms() : 0;
+  row["page_size"] = backup.page_size();
+  row["pages"] = backup.pages();
+  row["size"] = backup.database_bytes();
+  row["stored"] = backup.stored_bytes();
+  row["checksum"] = TextOrNull(backup.checksum());
+  row["repository"] = TextOrNull(backup.repository());
+  return row;
+}
+
+const std::vector<Column>& BackupColumns() {
+  static const std::vector<Column> kColumns = {{"id"},
+                                               {"database"},
+                                               {"type"},
+                                               {"state", CellKind::kState},
+                                               {"server"},
+                                               {"role"},
+                                               {"position", CellKind::kNumber},
+                                               {"started"},
+                                               {"duration_ms", CellKind::kDuration},
+                                               {"size", CellKind::kBytes},
+                                               {"stored", CellKind::kBytes}};
+  return kColumns;
+}
+
+Json EventJson(const v1::Event& event) {
+  Json row;
+  row["id"] = event.id();
+  row["time"] = TimeJson(event.time_ms());
+  row["number"] = event.number();
+  row["severity"] = event.severity();
+  row["server"] = event.server();
+  row["database"] = TextOrNull(event.database());
+  row["message"] = event.message();
+  return row;
+}
+
+const std::vector<Column>& EventColumns() {
+  static const std::vector<Column> kColumns = {{"time"},   {"number"},   {"severity"},
+                                               {"server"}, {"database"}, {"message"}};
+  return kColumns;
+}
+
+}  // namespace understudy::cli

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/activation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace understudy::cluster {
+namespace {
+
+// A person may name a copy that is behind or was suspended; never one that is no whole database.
+bool IsWhole(const std::string& state) {
+  return state == "Healthy" || state == "DisconnectedAndHealthy" || state == "SeedingSource" ||
+         state == "Suspended" || state == "Initializing";
+}
+
+// The states of which a copy is mounted without a person.
+bool IsHealthy(const std::string& state) {
+  return state == "Healthy" || state == "DisconnectedAndHealthy" || state == "SeedingSource";
+}
+
+double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// Why the dial forbids it; empty: it does not.
+std::string JudgeLoss(const Candidate& candidate, const CopyView& copy, const Selection& how) {
+  if (how.accept_any_loss) return "";
+  if (how.dial == MountDial::kLossless) {
+    if (candidate.missing > 0) {
+      return fmt::format("lacks {} records, and the dial is lossless", candidate.missing);
+    }
+    if (!copy.connected) {
+      return "cannot ask the former active copy for its last log, and the dial is lossless";
+    }
+    return "";
+  }
+  const DialBounds bounds = BoundsOf(how.dial);
+  if (candidate.missing > bounds.records_max) {
+    return fmt::format("lacks {} records, the dial ({}) allows {}", candidate.missing,
+                       MountDialName(how.dial), bounds.records_max);
+  }
+  if (copy.connected) return "";
+  if (!copy.silence) {
+    return how.dial == MountDial::kBest
+               ? ""
+               : fmt::format(
+                     "has not heard of the active copy since its server started, so what it "
+                     "lacks is unknown (dial {})",
+                     MountDialName(how.dial));
+  }
+  const base::Duration allowed = how.lease + bounds.silence_max;
+  if (*copy.silence > allowed) {
+    return fmt::format(
+        "has not heard of the active copy for {:.1f} s, the dial ({}) and the lease "
+        "allow {:.1f} s",
+        Seconds(*copy.silence), MountDialName(how.dial), Seconds(allowed));
+  }
+  return "";
+}
+
+// Why it cannot be mounted, whatever it would lose; empty: it can.
+std::string JudgeCopy(const CopyRecord& record, const CopyView& copy, const Selection& how) {
+  if (!copy.server_alive) return "its server has no lease";
+  if (!copy.answered) return "its server does not answer";
+  if (how.rested.contains(copy.server)) {
+    return fmt::format("it was tried and did not mount within the last {:.0f} s",
+                       Seconds(kTriedCopyRest));
+  }
+  if (!IsWhole(copy.state)) return fmt::format("it is {}", copy.state);
+  if (how.accept_any_state) return "";
+  if (copy.in_maintenance) return "its server is in maintenance";
+  if (record.activation_suspended) return "its activation is suspended";
+  if (record.suspended) return "it is suspended";
+  if (!IsHealthy(copy.state)) return fmt::format("it is {}", copy.state);
+  return "";
+}
+
+std::string Praise(const Candidate& candidate, const CopyView& copy) {
+  std::string text =
+      candidate.missing == 0
+          ? fmt::format("has everything that is known, up to {}", base::ToString(candidate.durable))
+          : fmt::format("lacks {} records, has everything up to {}", candidate.missing,
+                        base::ToString(candidate.durable));
+  if (copy.connected) return text + ", and is connected to the active copy";
+  if (copy.silence) {
+    text += fmt::format("; heard of the active copy {:.1f} s ago", Seconds(*copy.silence));
+  }
+  return text;
+}
+
+// Best first.
+bool IsBetter(const Candidate& a, const Candidate& b) {
+  if (a.eligible != b.eligible) return a.eligible;
+  if (a.durable != b.durable) return a.durable > b.durable;
+  const auto rank = [](const Candidate& c) {
+    return c.preference == 0 ? UINT64_MAX : c.preference;
+  };
+  if (rank(a) != rank(b)) return rank(a) < rank(b);
+  return a.server < b.server;
+}
+
+}  // namespace
+
+Choice ChooseBestCopy(const DatabaseView& view, const Selection& how) {
+  Choice choice;
+  choice.known_end = view.active_published;
+  for (const CopyView& copy : view.passives) {
+    choice.known_end = std::max({choice.known_end, copy.durable, copy.source_end});
+  }
+  for (const CopyView& copy : view.passives) {
+    const CopyRecord* const record = view.record.FindCopy(copy.server);
+    if (record == nullptr) continue;
+    Candidate candidate;
+    candidate.server = copy.server;
+    candidate.durable = copy.durable;
+    candidate.silence = copy.silence;
+    candidate.preference = record->preference;
+    candidate.missing = choice.known_end.seq > copy.durable.seq
+                            ? choice.known_end.seq.value - copy.durable.seq.value
+                            : 0;
+    candidate.verdict = JudgeCopy(*record, copy, how);
+    if (candidate.verdict.empty() && !how.only.empty() && copy.server != how.only) {
+      candidate.verdict = fmt::format("{} was asked for", how.only);
+    }
+    if (candidate.verdict.empty()) candidate.verdict = JudgeLoss(candidate, copy, how);
+    candidate.eligible = candidate.verdict.empty();
+    if (candidate.eligible) candidate.verdict = Praise(candidate, copy);
+    choice.candidates.push_back(std::move(candidate));
+  }
+  std::sort(choice.candidates.begin(), choice.candidates.end(), IsBetter);
+  return choice;
+}
+
+Need NeedOf(const DatabaseView& view, bool group_paused) {
+  const DatabaseRecord& record = view.record;
+  if (record.copies.size() < 2 || record.dismounted) return {};
+  Need need;
+  if (!view.active_alive) {
+    need.what = Need::What::kFailover;
+    need.why = fmt::format("server {} has no lease any more", record.active);
+  } else if (view.active_failed_for >= kMountPatience) {
+    need.what = Need::What::kGiveUpMount;
+    need.why = fmt::format("the copy on {} has been Failed for {:.0f} s", record.active,
+                           Seconds(view.active_failed_for));
+  }
+  if (group_paused && need.what != Need::What::kNothing) {
+    return {Need::What::kNothing, need.why + ", but the group is paused"};
+  }
+  return need;
+}
+
+std::string Explain(const Choice& choice) {
+  std::string text;
+  for (const Candidate& candidate : choice.candidates) {
+    if (!text.empty()) text += "; ";
+    text += candidate.server + ": " + candidate.verdict;
+  }
+  return text.empty() ? "there is no other copy" : text;
+}
+
+}  // namespace understudy::cluster

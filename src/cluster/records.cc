@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/records.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace understudy::cluster {
+namespace {
+
+using Json = nlohmann::json;
+
+// Reads fields of one object; the first one of the wrong type is what status() says.
+class Fields {
+ public:
+  Fields(std::string_view key, const Json& object) : key_(key), object_(object) {
+    if (!object_.is_object()) Fail("is not a JSON object");
+  }
+
+  const base::Status& status() const { return status_; }
+
+  void Get(const char* name, std::string& out) {
+    const Json* field = Find(name);
+    if (field == nullptr) return;
+    if (!field->is_string()) return Fail(fmt::format("{} is not a string", name));
+    out = field->get_ref<const std::string&>();
+  }
+  void Get(const char* name, uint64_t& out) {
+    const Json* field = Find(name);
+    if (field == nullptr) return;
+    if (!field->is_number_unsigned()) return Fail(fmt::format("{} is not a number", name));
+    out = field->get<uint64_t>();
+  }
+  void Get(const char* name, bool& out) {
+    const Json* field = Find(name);
+    if (field == nullptr) return;
+    if (!field->is_boolean()) return Fail(fmt::format("{} is not true or false", name));
+    out = field->get<bool>();
+  }
+  void Get(const char* name, base::WallTime& out) {
+    std::string text;
+    Get(name, text);
+    if (text.empty()) return;
+    const base::Result<base::WallTime> time = base::FromRfc3339(text);
+    if (!time.ok()) return Fail(fmt::format("{} is not a time", name));
+    out = *time;
+  }
+  void Get(const char* name, base::Position& out) {
+    const Json* field = Find(name);
+    if (field == nullptr) return;
+    Fields position(key_, *field);
+    position.Get("term", out.term.value);
+    position.Get("seq", out.seq.value);
+    if (!position.status().ok()) status_ = position.status();
+  }
+  void Get(const char* name, base::DatabaseId& out) {
+    std::string text;
+    Get(name, text);
+    const base::Result<base::DatabaseId> id = base::DatabaseId::FromHex(text);
+    if (!id.ok()) return Fail(fmt::format("{} is not a database id", name));
+    out = *id;
+  }
+  const Json* Array(const char* name) {
+    const Json* field = Find(name);
+    if (field == nullptr) return nullptr;
+    if (field->is_array()) return field;
+    Fail(fmt::format("{} is not a list", name));
+    return nullptr;
+  }
+  void Require(bool condition, std::string_view what) {
+    if (!condition) Fail(std::string(what));
+  }
+
+ private:
+  const Json* Find(const char* name) {
+    if (!status_.ok()) return nullptr;
+    const auto found = object_.find(name);
+    return found == object_.end() ? nullptr : &*found;
+  }
+  void Fail(const std::string& what) {
+    if (status_.ok()) status_ = base::Corruption(fmt::format("coordinator key {}: {}", key_, what));
+  }
+
+  const std::string key_;
+  const Json& object_;
+  base::Status status_;
+};
+
+// A replacement character instead of an exception for text that is not UTF-8 (paths may be
+// anything).
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json ToObject(base::Position position) {
+  return {{"term", position.term.value}, {"seq", position.seq.value}};
+}
+
+base::Result<Json> Parse(std::string_view key, const std::string& text) {
+  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) {
+    return base::Corruption(fmt::format("coordinator key {}: is not JSON", key));
+  }
+  return json;
+}
+
+}  // namespace
+
+const CopyRecord* DatabaseRecord::FindCopy(std::string_view server) const {
+  const auto found = std::find_if(copies.begin(), copies.end(),
+                                  [&](const CopyRecord& copy) { return copy.server == server; });
+  return found == copies.end() ? nullptr : &*found;
+}
+CopyRecord* DatabaseRecord::FindCopy(std::string_view server) {
+  return const_cast<CopyRecord*>(std::as_const(*this).FindCopy(server));
+}
+
+std::string_view SeverityName(Severity severity) {
+  switch (severity) {
+    case Severity::kInfo: return "info";
+    case Severity::kWarning: return "warning";
+    case Severity::kError: return "error";
+  }
+  return "error";
+}
+
+std::string_view MountDialName(MountDial dial) {
+  switch (dial) {
+    case MountDial::kLossless: return "lossless";
+    case MountDial::kGood: return "good";
+    case MountDial::kBest: return "best";
+  }
+  return "lossless";
+}
+
+std::optional<MountDial> MountDialFromName(std::string_view name) {
+  for (const MountDial dial : {MountDial::kLossless, MountDial::kGood, MountDial::kBest}) {
+    if (name == MountDialName(dial)) return dial;
+  }
+  return std::nullopt;
+}
+
+DialBounds BoundsOf(MountDial dial) {
+  using std::chrono::seconds;
+  switch (dial) {
+    case MountDial::kLossless: return {};
+    case MountDial::kGood: return {1'000, seconds(15)};
+    case MountDial::kBest: return {100'000, seconds(600)};
+  }
+  return {};
+}
+
+std::string ToJson(const ServerRecord& record) {
+  return Dump({{"name", record.name},
+               {"address", record.address},
+               {"web", record.web},
+               {"version", record.version},
+               {"identity", record.identity},
+               {"started", base::ToRfc3339(record.started)}});
+}
+
+std::string ToJson(const DatabaseRecord& record) {
+  Json copies = Json::array();
+  for (const CopyRecord& copy : record.copies) {
+    copies.push_back({{"server", copy.server},
+                      {"path", copy.path},
+                      {"suspended", copy.suspended},
+                      {"suspend_reason", copy.suspend_reason},
+                      {"incarnation", copy.incarnation},
+                      {"preference", copy.preference},
+                      {"activation_suspended", copy.activation_suspended}});
+  }
+  Json history = Json::array();
+  for (const TermStart& start : record.history) {
+    history.push_back({{"term", start.term.value},
+                       {"after", ToObject(start.after)},
+                       {"server", start.server},
+                       {"time", base::ToRfc3339(start.time)},
+                       {"reason", start.reason}});
+  }
+  return Dump({{"name", record.name},
+               {"id", record.id.ToHex()},
+               {"file", record.file},
+               {"active", record.active},
+               {"term", record.term.value},
+               {"created", base::ToRfc3339(record.created)},
+               {"copies", std::move(copies)},
+               {"dial", MountDialName(record.dial)},
+               {"dismounted", record.dismounted},
+               {"move_reason", record.move_reason},
+               {"history", std::move(history)}});
+}
+
+std::string ToJson(const GroupRecord& record) { return Dump({{"paused", record.paused}}); }
+
+std::string ToJson(const CopyStatusRecord& record) {
+  return Dump({{"database", record.database},
+               {"server", record.server},
+               {"incarnation", record.incarnation},
+               {"path", record.path},
+               {"state", record.state},
+               {"error", record.error},
+               {"copied", ToObject(record.copied)},
+               {"durable", ToObject(record.durable)},
+               {"replayed", ToObject(record.replayed)},
+               {"copy_queue", record.copy_queue},
+               {"observed", base::ToRfc3339(record.observed)}});
+}
+
+std::string ToJson(const Event& event) {
+  return Dump({{"id", event.id},
+               {"time", base::ToRfc3339(event.time)},
+               {"number", static_cast<uint64_t>(event.number)},
+               {"severity", SeverityName(event.severity)},
+               {"server", event.server},
+               {"database", event.database},
+               {"message", event.message}});
+}
+
+base::Result<ServerRecord> ServerFromJson(std::string_view key, const std::string& text) {
+  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  Fields fields(key, json);
+  ServerRecord record;
+  fields.Get("name", record.name);
+  fields.Get("address", record.address);
+  fields.Get("web", record.web);
+  fields.Get("version", record.version);
+  fields.Get("identity", record.identity);
+  fields.Get("started", record.started);
+  RETURN_IF_ERROR(fields.status());
+  return record;
+}
+
+static base::Result<TermStart> TermStartFromJson(std::string_view key, const Json& json) {
+  Fields fields(key, json);
+  TermStart start;
+  fields.Get("term", start.term.value);
+  fields.Get("after", start.after);
+  fields.Get("server", start.server);
+  fields.Get("time", start.time);
+  fields.Get("reason", start.reason);
+  RETURN_IF_ERROR(fields.status());
+  return start;
+}
+
+base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::string& text) {
+  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  Fields fields(key, json);
+  DatabaseRecord record;
+  fields.Get("name", record.name);
+  fields.Get("id", record.id);
+  fields.Get("file", record.file);
+  fields.Get("active", record.active);
+  fields.Get("term", record.term.value);
+  fields.Get("created", record.created);
+  if (const Json* copies = fields.Array("copies"); copies != nullptr) {
+    fields.Require(copies->size() <= kCopiesMax, "has too many copies");
+    for (const Json& item : *copies) {
+      Fields copy_fields(key, item);
+      CopyRecord copy;
+      copy_fields.Get("server", copy.server);
+      copy_fields.Get("path", copy.path);
+      copy_fields.Get("suspended", copy.suspended);
+      copy_fields.Get("suspend_reason", copy.suspend_reason);
+      copy_fields.Get("incarnation", copy.incarnation);
+      copy_fields.Get("preference", copy.preference);
+      copy_fields.Get("activation_suspended", copy.activation_suspended);
+      RETURN_IF_ERROR(copy_fields.status());
+      record.copies.push_back(std::move(copy));
+    }
+  }
+  std::string dial(MountDialName(record.dial));
+  fields.Get("dial", dial);
+  const std::optional<MountDial> known_dial = MountDialFromName(dial);
+  fields.Require(known_dial.has_value(), "dial is not one of lossless, good, best");
+  record.dial = known_dial.value_or(MountDial::kLossless);
+  fields.Get("dismounted", record.dismounted);
+  fields.Get("move_reason", record.move_reason);
+  if (const Json* history = fields.Array("history"); history != nullptr) {
+    fields.Require(history->size() <= kHistoryMax, "has too long a history");
+    for (const Json& item : *history) {
+      ASSIGN_OR_RETURN(record.history.emplace_back(), TermStartFromJson(key, item));
+    }
+  }
+  fields.Require(!record.name.empty() && !record.active.empty(), "lacks a name or active server");
+  RETURN_IF_ERROR(fields.status());
+  return record;
+}
+
+base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string& text) {
+  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  Fields fields(key, json);
+  GroupRecord record;
+  fields.Get("paused", record.paused);
+  RETURN_IF_ERROR(fields.status());
+  return record;
+}
+
+base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const std::string& text) {
+  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  Fields fields(key, json);
+  CopyStatusRecord record;
+  fields.Get("database", record.database);
+  fields.Get("server", record.server);
+  fields.Get("incarnation", record.incarnation);
+  fields.Get("path", record.path);
+  fields.Get("state", record.state);
+  fields.Get("error", record.error);
+  fields.Get("copied", record.copied);
+  fields.Get("durable", record.durable);
+  fields.Get("replayed", record.replayed);
+  fields.Get("copy_queue", record.copy_queue);
+  fields.Get("observed", record.observed);
+  RETURN_IF_ERROR(fields.status());
+  return record;
+}
+
+base::Result<Event> EventFromJson(std::string_view key, const std::string& text) {
+  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  Fields fields(key, json);
+  Event event;
+  uint64_t number = 0;
+  std::string severity;
+  fields.Get("id", event.id);
+  fields.Get("time", event.time);
+  fields.Get("number", number);
+  fields.Get("severity", severity);
+  fields.Get("server", event.server);
+  fields.Get("database", event.database);
+  fields.Get("message", event.message);
+  RETURN_IF_ERROR(fields.status());
+  event.number = static_cast<EventNumber>(number);
+  event.severity = severity == "info"      ? Severity::kInfo
+                   : severity == "warning" ? Severity::kWarning
+                                           : Severity::kError;
+  return event;
+}
+
+}  // namespace understudy::cluster

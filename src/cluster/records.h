@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a group keeps in its coordinator, as typed records, and their JSON
+// (docs/formats/registry.md).
+//
+// A record read by an older version keeps working when a newer one added fields: unknown fields are
+// ignored, missing ones have their defaults, but a field of the wrong type is kCorruption that
+// names record and field. Threading: values and pure functions.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "base/time.h"
+#include "cluster/coordinator.h"
+
+namespace understudy::cluster {
+
+// Of one database, as in an availability group of Exchange.
+inline constexpr size_t kCopiesMax = 16;
+inline constexpr size_t kHistoryMax = 64;  // terms remembered; older ones are dropped
+
+struct ServerRecord {
+  std::string name;
+  std::string address;  // where other servers and the command reach it
+  std::string web;      // where its web server answers; empty: it has none
+  std::string version;
+  std::string
+      identity;  // random, kept in the data directory: a restarted daemon is the same server
+  base::WallTime started;
+  // Not in the record: its lease lives. last_seen is in the leased key.
+  bool alive = false;
+  base::WallTime last_seen;
+};
+
+struct CopyRecord {
+  std::string server;
+  std::string path;
+  bool suspended = false;
+  std::string suspend_reason;
+  uint64_t incarnation = 0;  // another one each time a copy is added on a server
+  // Activation preference: among equally good copies the lowest number is mounted; 0: none.
+  uint64_t preference = 0;
+  bool activation_suspended = false;  // never mounted automatically
+
+  bool operator==(const CopyRecord&) const = default;
+};
+
+// The mount dial: how much an automatic failover may lose, as far as that can be known.
+enum class MountDial {
+  kLossless,  // nothing: only when the former active copy's last log was copied
+  kGood,
+  kBest,
+};
+std::string_view MountDialName(MountDial dial);
+std::optional<MountDial> MountDialFromName(std::string_view name);
+struct DialBounds {
+  uint64_t records_max = 0;      // known to be missing
+  base::Duration silence_max{};  // between the last word from the active copy and its lease's end
+};
+DialBounds BoundsOf(MountDial dial);
+
+// Where a term began: its records follow `after`, which is the last record of an older term.
+struct TermStart {
+  base::Term term;
+  base::Position after;
+  std::string server;
+  base::WallTime time;
+  std::string reason;  // "mount", "switchover", "failover", …
+
+  bool operator==(const TermStart&) const = default;
+};
+
+struct DatabaseRecord {
+  std::string name;
+  base::DatabaseId id;
+  std::string file;  // name of the first active copy's file: of copies without a path of their own
+  std::string active;  // server
+  base::Term term;     // of the last mount
+  base::WallTime created;
+  std::vector<CopyRecord> copies;  // the active one too
+  MountDial dial = MountDial::kGood;
+  bool dismounted = false;         // by an administrator: mounted by nobody until told otherwise
+  std::string move_reason;         // why `active` was changed last; for the next mount's history
+  std::vector<TermStart> history;  // oldest first
+  Revision modified = 0;           // not in the record: for compare-and-set
+
+  const CopyRecord* FindCopy(std::string_view server) const;
+  CopyRecord* FindCopy(std::string_view server);
+};
+
+// What holds for the whole group.
+struct GroupRecord {
+  bool paused = false;  // nothing is moved without a person
+  Revision modified = 0;
+};
+
+// The last that a server said about one of its copies; for when the server itself cannot be asked.
+struct CopyStatusRecord {
+  std::string database;
+  std::string server;
+  uint64_t incarnation = 0;  // CopyRecord::incarnation
+  std::string path;
+  std::string state;
+  std::string error;
+  base::Position copied;
+  base::Position durable;
+  base::Position replayed;
+  uint64_t copy_queue = 0;
+  base::WallTime observed;
+};
+
+// Event numbers: those of MSExchangeRepl where it has one for the same thing.
+enum class EventNumber : uint32_t {
+  kServerStarted = 2001,
+  kServerStopped = 2002,
+  kServerLost = 2003,
+  kDatabaseAdded = 2010,
+  kDatabaseRemoved = 2011,
+  kDatabaseMounted = 2012,
+  kMountFailed = 2013,
+  kDatabaseDismounted = 2014,
+  kDismountDelayed = 2015,
+  kCopyRetired = 2016,
+  kSwitchover = 2017,
+  kFailover = 2018,
+  kFailoverImpossible = 2019,
+  kSettingChanged = 2005,
+  kCopyAdded = 2020,
+  kCopyRemoved = 2021,
+  kCopySuspended = 2022,
+  kCopyResumed = 2023,
+  kCopyStateChanged = 2024,
+  kCopyFailed = 2025,
+  kSeedStarted = 2030,
+  kSeedCompleted = 2031,
+  kSeedFailed = 2032,
+  kResyncStarted = 2033,
+  kResyncCompleted = 2034,
+  kLostLogSaved = 2035,
+  kLostLogRemoved = 2036,
+  kBackupStarted = 2040,
+  kBackupCompleted = 2041,
+  kBackupFailed = 2042,
+  kCaptureFailed = 2050,
+  kGapHealed = 2051,
+  kRolledForward = 2052,
+  kResyncFailed = 2058,
+  kHookFailed = 2060,
+  kConnectionLost = 2153,
+  kConnectionRestored = 2154,
+};
+
+enum class Severity { kInfo, kWarning, kError };
+std::string_view SeverityName(Severity severity);
+
+struct Event {
+  uint64_t id = 0;  // given by the registry
+  base::WallTime time;
+  EventNumber number = EventNumber::kServerStarted;
+  Severity severity = Severity::kInfo;
+  std::string server;
+  std::string database;  // may be empty
+  std::string message;
+};
+
+std::string ToJson(const ServerRecord& record);
+std::string ToJson(const DatabaseRecord& record);
+std::string ToJson(const GroupRecord& record);
+std::string ToJson(const CopyStatusRecord& record);
+std::string ToJson(const Event& event);
+// `key` goes into messages.
+base::Result<ServerRecord> ServerFromJson(std::string_view key, const std::string& text);
+base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::string& text);
+base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string& text);
+base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const std::string& text);
+base::Result<Event> EventFromJson(std::string_view key, const std::string& text);
+
+}  // namespace understudy::cluster

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "env/env.h"
+
+#include <fmt/format.h>
+
+namespace understudy::env {
+
+using base::Status;
+
+bool Exists(Env& env, const std::string& path) { return env.Stat(path).ok(); }
+
+std::string DirectoryOf(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string_view::npos) return ".";
+  return slash == 0 ? "/" : std::string(path.substr(0, slash));
+}
+
+std::string BaseNameOf(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
+}
+
+std::string JoinPath(std::string_view directory, std::string_view name) {
+  std::string path(directory);
+  if (!path.empty() && path.back() != '/') path += '/';
+  path += name;
+  return path;
+}
+
+base::Result<base::Bytes> ReadFile(Env& env, const std::string& path, uint64_t bytes_max) {
+  ASSIGN_OR_RETURN(auto file, env.Open(path, OpenMode::kRead));
+  ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  if (size > bytes_max) {
+    return base::InvalidArgument(fmt::format(
+        "{} has {} bytes, more than the {} that such a file may have", path, size, bytes_max));
+  }
+  base::Bytes content(size);
+  ASSIGN_OR_RETURN(const size_t got, file->ReadAt(0, content));
+  content.resize(got);
+  return content;
+}
+
+Status WriteFileAtomically(Env& env, const std::string& path, base::ByteView content) {
+  const std::string temporary = path + ".tmp";
+  ASSIGN_OR_RETURN(auto file, env.Open(temporary, OpenMode::kCreateTruncate));
+  RETURN_IF_ERROR(file->WriteAt(0, content));
+  RETURN_IF_ERROR(file->Sync());
+  RETURN_IF_ERROR(file->Close());
+  RETURN_IF_ERROR(env.Rename(temporary, path));
+  return env.SyncDirectory(DirectoryOf(path));
+}
+
+}  // namespace understudy::env

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "etcd/etcd_coordinator.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "cluster/coordinator_limits.h"
+#include "etcd/etcd_client.h"
+#include "etcd/key_watch.h"
+
+namespace understudy::etcd {
+namespace {
+
+using cluster::Changes;
+using cluster::Compare;
+using cluster::KeyValue;
+using cluster::LeaseId;
+using cluster::Operation;
+using cluster::Revision;
+using cluster::TxnResult;
+using Endpoint = EtcdClient::Endpoint;
+
+KeyValue PairOf(const mvccpb::KeyValue& pair, size_t prefix_bytes) {
+  return {pair.key().substr(prefix_bytes), pair.value(), pair.create_revision(),
+          pair.mod_revision(), pair.lease()};
+}
+
+etcdserverpb::TxnRequest ToRequest(const std::string& prefix, const std::vector<Compare>& compares,
+                                   const std::vector<Operation>& operations) {
+  etcdserverpb::TxnRequest request;
+  for (const Compare& compare : compares) {
+    etcdserverpb::Compare& wanted = *request.add_compare();
+    wanted.set_key(prefix + compare.key);
+    wanted.set_result(etcdserverpb::Compare::EQUAL);
+    wanted.set_target(etcdserverpb::Compare::MOD);
+    wanted.set_mod_revision(compare.modified);
+  }
+  for (const Operation& operation : operations) {
+    etcdserverpb::RequestOp& wanted = *request.add_success();
+    if (!operation.value) {
+      wanted.mutable_request_delete_range()->set_key(prefix + operation.key);
+      continue;
+    }
+    etcdserverpb::PutRequest& put = *wanted.mutable_request_put();
+    put.set_key(prefix + operation.key);
+    put.set_value(*operation.value);
+    put.set_lease(operation.lease);
+  }
+  return request;
+}
+
+std::string NameOf(const std::vector<Operation>& operations) {
+  if (operations.empty()) return "a comparison";
+  return fmt::format("a write of {}{}", operations.front().key,
+                     operations.size() > 1 ? " and others" : "");
+}
+
+// One request and one answer on a stream of its own.
+grpc::Status KeepAliveOnce(grpc::ClientContext& context, const Endpoint& endpoint, LeaseId lease,
+                           etcdserverpb::LeaseKeepAliveResponse& response) {
+  etcdserverpb::LeaseKeepAliveRequest request;
+  request.set_id(lease);
+  const auto stream = endpoint.lease->LeaseKeepAlive(&context);
+  const bool answered = stream->Write(request) && stream->Read(&response);
+  if (answered) stream->WritesDone();
+  const grpc::Status status = stream->Finish();
+  if (answered) return grpc::Status::OK;
+  if (!status.ok()) return status;
+  return {grpc::StatusCode::UNAVAILABLE, "the stream ended without an answer"};
+}
+
+}  // namespace
+
+EtcdCoordinator::EtcdCoordinator(EtcdOptions options)
+    : prefix_(fmt::format("/understudy/{}/", options.group)),
+      client_(std::make_unique<EtcdClient>(std::move(options))),
+      watch_(std::make_unique<KeyWatch>(*client_, prefix_)) {}
+
+EtcdCoordinator::~EtcdCoordinator() = default;
+
+base::Result<std::unique_ptr<EtcdCoordinator>> EtcdCoordinator::Open(EtcdOptions options) {
+  if (options.endpoints.empty()) {
+    return base::InvalidArgument("etcd has no endpoint\nset coordinator.endpoints");
+  }
+  std::unique_ptr<EtcdCoordinator> coordinator(new EtcdCoordinator(std::move(options)));
+  RETURN_IF_ERROR(coordinator->CurrentRevision().status());
+  return coordinator;
+}
+
+base::Result<KeyValue> EtcdCoordinator::Get(const std::string& key) {
+  RETURN_IF_ERROR(cluster::CheckKey(key));
+  etcdserverpb::RangeRequest request;
+  request.set_key(prefix_ + key);
+  etcdserverpb::RangeResponse response;
+  RETURN_IF_ERROR(client_->Repeat("a read of " + key,
+                                  [&](grpc::ClientContext& context, const Endpoint& endpoint) {
+                                    return endpoint.kv->Range(&context, request, &response);
+                                  }));
+  if (response.kvs().empty()) {
+    return base::NotFound(fmt::format("the coordinator has no key {}", key));
+  }
+  return PairOf(response.kvs(0), prefix_.size());
+}
+
+base::Result<std::vector<KeyValue>> EtcdCoordinator::List(const std::string& prefix) {
+  etcdserverpb::RangeRequest request;
+  request.set_key(prefix_ + prefix);
+  request.set_range_end(cluster::PrefixEnd(prefix_ + prefix));
+  etcdserverpb::RangeResponse response;
+  RETURN_IF_ERROR(client_->Repeat("a list of " + prefix,
+                                  [&](grpc::ClientContext& context, const Endpoint& endpoint) {
+                                    return endpoint.kv->Range(&context, request, &response);
+                                  }));
+  std::vector<KeyValue> pairs;
+  pairs.reserve(static_cast<size_t>(response.kvs_size()));
+  for (const mvccpb::KeyValue& pair : response.kvs()) pairs.push_back(PairOf(pair, prefix_.size()));
+  return pairs;
+}
+
+base::Result<TxnResult> EtcdCoordinator::Txn(const std::vector<Compare>& compares,
+                                             const std::vector<Operation>& operations) {
+  RETURN_IF_ERROR(cluster::CheckTxn(compares, operations));
+  const etcdserverpb::TxnRequest request = ToRequest(prefix_, compares, operations);
+  etcdserverpb::TxnResponse response;
+  RETURN_IF_ERROR(client_->Once(NameOf(operations),
+                                [&](grpc::ClientContext& context, const Endpoint& endpoint) {
+                                  return endpoint.kv->Txn(&context, request, &response);
+                                }));
+  return TxnResult{response.succeeded(), response.header().revision()};
+}
+
+base::Result<LeaseId> EtcdCoordinator::GrantLease(base::Duration ttl) {
+  if (ttl <= base::Duration(0)) return base::InvalidArgument("a lease's time must be positive");
+  etcdserverpb::LeaseGrantRequest request;
+  request.set_ttl(std::chrono::ceil<std::chrono::seconds>(ttl).count());
+  etcdserverpb::LeaseGrantResponse response;
+  // One that was granted without our hearing of it ends by itself.
+  RETURN_IF_ERROR(client_->Repeat("the grant of a lease",
+                                  [&](grpc::ClientContext& context, const Endpoint& endpoint) {
+                                    return endpoint.lease->LeaseGrant(&context, request, &response);
+                                  }));
+  return response.id();
+}
+
+base::Status EtcdCoordinator::KeepAlive(LeaseId lease) {
+  etcdserverpb::LeaseKeepAliveResponse response;
+  RETURN_IF_ERROR(client_->Repeat("the renewal of a lease",
+                                  [&](grpc::ClientContext& context, const Endpoint& endpoint) {
+                                    return KeepAliveOnce(context, endpoint, lease, response);
+                                  }));
+  if (response.ttl() <= 0) return base::NotFound(fmt::format("lease {} has ended", lease));
+  return {};
+}
+
+base::Status EtcdCoordinator::RevokeLease(LeaseId lease) {
+  etcdserverpb::LeaseRevokeRequest request;
+  request.set_id(lease);
+  etcdserverpb::LeaseRevokeResponse response;
+  const base::Status status = client_->Repeat(
+      "the end of a lease", [&](grpc::ClientContext& context, const Endpoint& endpoint) {
+        return endpoint.lease->LeaseRevoke(&context, request, &response);
+      });
+  return status.code() == base::Code::kNotFound ? base::Status() : status;
+}
+
+base::Result<Revision> EtcdCoordinator::CurrentRevision() {
+  etcdserverpb::RangeRequest request;
+  request.set_key(prefix_);
+  request.set_count_only(true);
+  etcdserverpb::RangeResponse response;
+  RETURN_IF_ERROR(client_->Repeat("a read of the revision",
+                                  [&](grpc::ClientContext& context, const Endpoint& endpoint) {
+                                    return endpoint.kv->Range(&context, request, &response);
+                                  }));
+  return response.header().revision();
+}
+
+base::Result<Changes> EtcdCoordinator::ChangesSince(Revision revision) {
+  return watch_->ChangesSince(revision);
+}
+
+void EtcdCoordinator::SetWakeup(std::function<void()> wakeup) {
+  watch_->SetWakeup(std::move(wakeup));
+}
+
+}  // namespace understudy::etcd

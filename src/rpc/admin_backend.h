@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// AdminBackend: what the Admin service asks of the server; implemented in src/server/.
+//
+// It speaks the messages of proto/understudy/v1/admin.proto, so that nothing is spelled three
+// times; grpc itself stays in src/rpc/. Errors: a Status whose message may have a second line, the
+// hint. Threading: every method may be called from several gRPC threads at once.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/status.h"
+#include "base/time.h"
+#include "understudy/v1/admin.pb.h"
+
+namespace understudy::rpc {
+
+// Who calls, and whether an answer is still wanted.
+struct CallContext {
+  std::string peer;                 // "ipv4:127.0.0.1:40000"
+  std::function<bool()> cancelled;  // the client went away or its deadline has passed
+};
+
+class AdminBackend {
+ public:
+  virtual ~AdminBackend() = default;
+
+  // Sends one message of a stream; false when the client is gone.
+  template <typename Message>
+  using Sender = std::function<bool(const Message&)>;
+
+  virtual v1::HelloResponse Hello() = 0;
+  virtual base::Result<v1::ListServersResponse> ListServers(const v1::ListServersRequest&) = 0;
+  virtual base::Result<v1::AddDatabaseResponse> AddDatabase(const v1::AddDatabaseRequest&) = 0;
+  virtual base::Result<v1::ListDatabasesResponse> ListDatabases(
+      const v1::ListDatabasesRequest&) = 0;
+  virtual base::Result<v1::RemoveDatabaseResponse> RemoveDatabase(
+      const v1::RemoveDatabaseRequest&) = 0;
+  virtual base::Result<v1::StatusResponse> Status(const v1::StatusRequest&) = 0;
+  virtual base::Result<v1::StatusResponse> LocalStatus(const v1::LocalStatusRequest&) = 0;
+  virtual base::Result<v1::AddCopyResponse> AddCopy(const v1::AddCopyRequest&) = 0;
+  virtual base::Result<v1::RemoveCopyResponse> RemoveCopy(const v1::RemoveCopyRequest&) = 0;
+  virtual base::Result<v1::SuspendCopyResponse> SuspendCopy(const v1::SuspendCopyRequest&) = 0;
+  virtual base::Result<v1::ResumeCopyResponse> ResumeCopy(const v1::ResumeCopyRequest&) = 0;
+  virtual base::Result<v1::ReseedCopyResponse> ReseedCopy(const v1::ReseedCopyRequest&) = 0;
+  virtual base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest&) = 0;
+  virtual base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest&) = 0;
+  virtual base::Status ExportLost(const v1::ExportLostRequest&, const CallContext&,
+                                  const Sender<v1::ExportLostResponse>&) = 0;
+  virtual base::Result<v1::RemoveLostResponse> RemoveLost(const v1::RemoveLostRequest&) = 0;
+  virtual base::Result<v1::SwitchoverResponse> Switchover(const v1::SwitchoverRequest&) = 0;
+  virtual base::Result<v1::FailoverResponse> Failover(const v1::FailoverRequest&) = 0;
+  virtual base::Result<v1::RelinquishResponse> Relinquish(const v1::RelinquishRequest&) = 0;
+  virtual base::Result<v1::AwaitMountResponse> AwaitMount(const v1::AwaitMountRequest&) = 0;
+  virtual base::Result<v1::SetDatabaseResponse> SetDatabase(const v1::SetDatabaseRequest&) = 0;
+  virtual base::Result<v1::SetCopyResponse> SetCopy(const v1::SetCopyRequest&) = 0;
+  virtual base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) = 0;
+  virtual base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) = 0;
+  virtual base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) = 0;
+  virtual base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const CallContext&) = 0;
+  virtual base::Status RunBackup(const v1::RunBackupRequest&, const CallContext&,
+                                 const Sender<v1::RunBackupResponse>&) = 0;
+  virtual base::Result<v1::ListBackupsResponse> ListBackups(const v1::ListBackupsRequest&) = 0;
+  virtual base::Result<v1::ShowBackupResponse> ShowBackup(const v1::ShowBackupRequest&) = 0;
+  virtual base::Status VerifyBackup(const v1::VerifyBackupRequest&, const CallContext&,
+                                    const Sender<v1::VerifyBackupResponse>&) = 0;
+  virtual base::Status Events(const v1::EventsRequest&, const CallContext&,
+                              const Sender<v1::Event>&) = 0;
+};
+
+}  // namespace understudy::rpc

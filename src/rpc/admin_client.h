@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// AdminClient: calls a server's Admin service; used by the command and by servers asking each
+// other.
+//
+// Connect says Hello within its timeout and refuses a server of another protocol version.
+// kUnavailable or kTimedOut from Connect means "not reachable" (exit code 3 of the command);
+// failures of later calls carry the server's own code, message and, as a second line of the
+// message, its hint. Threading: thread-safe. No grpc header is needed to use it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "base/time.h"
+#include "rpc/protocol.h"
+#include "understudy/v1/admin.pb.h"
+
+namespace understudy::rpc {
+
+class AdminClient {
+ public:
+  // `address` is "host:port" or "unix:/path".
+  static base::Result<std::unique_ptr<AdminClient>> Connect(
+      const std::string& address, base::Duration timeout = kConnectTimeoutDefault);
+  ~AdminClient();
+  AdminClient(const AdminClient&) = delete;
+  AdminClient& operator=(const AdminClient&) = delete;
+
+  const std::string& address() const;
+  const v1::HelloResponse& hello() const;  // the server's name and version
+
+  // Gets each message of a stream; false ends the call with kCancelled.
+  template <typename Message>
+  using Receiver = std::function<bool(const Message&)>;
+
+  // `timeout` bounds the whole call.
+  base::Result<v1::ListServersResponse> ListServers(const v1::ListServersRequest& request,
+                                                    base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::AddDatabaseResponse> AddDatabase(const v1::AddDatabaseRequest& request,
+                                                    base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::ListDatabasesResponse> ListDatabases(
+      const v1::ListDatabasesRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::RemoveDatabaseResponse> RemoveDatabase(
+      const v1::RemoveDatabaseRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::StatusResponse> Status(const v1::StatusRequest& request,
+                                          base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::StatusResponse> LocalStatus(const v1::LocalStatusRequest& request,
+                                               base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::AddCopyResponse> AddCopy(const v1::AddCopyRequest& request,
+                                            base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::RemoveCopyResponse> RemoveCopy(const v1::RemoveCopyRequest& request,
+                                                  base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::SuspendCopyResponse> SuspendCopy(const v1::SuspendCopyRequest& request,
+                                                    base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ResumeCopyResponse> ResumeCopy(const v1::ResumeCopyRequest& request,
+                                                  base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ReseedCopyResponse> ReseedCopy(const v1::ReseedCopyRequest& request,
+                                                  base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest& request,
+                                              base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest& request,
+                                              base::Duration timeout = kLongCallTimeout);
+  base::Status ExportLost(const v1::ExportLostRequest& request,
+                          const Receiver<v1::ExportLostResponse>& receive);
+  base::Result<v1::RemoveLostResponse> RemoveLost(const v1::RemoveLostRequest& request,
+                                                  base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::SwitchoverResponse> Switchover(const v1::SwitchoverRequest& request,
+                                                  base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::FailoverResponse> Failover(const v1::FailoverRequest& request,
+                                              base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::RelinquishResponse> Relinquish(const v1::RelinquishRequest& request,
+                                                  base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::AwaitMountResponse> AwaitMount(const v1::AwaitMountRequest& request,
+                                                  base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::SetDatabaseResponse> SetDatabase(const v1::SetDatabaseRequest& request,
+                                                    base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::SetCopyResponse> SetCopy(const v1::SetCopyRequest& request,
+                                            base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest& request,
+                                              base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest& request,
+                                                    base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::HealthResponse> Health(const v1::HealthRequest& request,
+                                          base::Duration timeout = kLongCallTimeout);
+  // The call's own deadline is request.timeout_ms and some seconds.
+  base::Result<v1::WaitResponse> Wait(const v1::WaitRequest& request);
+  // No deadline: keepalive finds a server that is gone.
+  base::Status RunBackup(const v1::RunBackupRequest& request,
+                         const Receiver<v1::RunBackupResponse>& receive);
+  base::Result<v1::ListBackupsResponse> ListBackups(const v1::ListBackupsRequest& request,
+                                                    base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::ShowBackupResponse> ShowBackup(const v1::ShowBackupRequest& request,
+                                                  base::Duration timeout = kLongCallTimeout);
+  base::Status VerifyBackup(const v1::VerifyBackupRequest& request,
+                            const Receiver<v1::VerifyBackupResponse>& receive);
+  base::Status Events(const v1::EventsRequest& request, const Receiver<v1::Event>& receive);
+
+ private:
+  struct State;
+  explicit AdminClient(std::unique_ptr<State> state);
+  const std::unique_ptr<State> state_;
+};
+
+}  // namespace understudy::rpc

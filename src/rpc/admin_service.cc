@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/admin_service.h"
+
+#include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
+
+#include <utility>
+
+#include "rpc/protocol.h"
+#include "rpc/status_codec.h"
+#include "understudy/v1/admin.grpc.pb.h"
+
+namespace understudy::rpc {
+namespace {
+
+CallContext ContextOf(grpc::ServerContext* context) {
+  return {context->peer(), [context] { return context->IsCancelled(); }};
+}
+
+template <typename Response>
+grpc::Status Give(base::Result<Response> result, Response* response) {
+  if (!result.ok()) return ToGrpc(result.status());
+  *response = std::move(result).value();
+  return grpc::Status::OK;
+}
+
+template <typename Message>
+AdminBackend::Sender<Message> SenderTo(grpc::ServerWriter<Message>* writer) {
+  return [writer](const Message& message) { return writer->Write(message); };
+}
+
+class AdminService final : public v1::Admin::Service {
+ public:
+  explicit AdminService(AdminBackend& backend) : backend_(backend) {}
+
+  grpc::Status Hello(grpc::ServerContext*, const v1::HelloRequest* request,
+                     v1::HelloResponse* response) override {
+    *response = backend_.Hello();
+    if (request->protocol_version() == kAdminProtocolVersion) return grpc::Status::OK;
+    return ToGrpc(base::InvalidArgument(
+        fmt::format("server {} (version {}) speaks admin protocol {}, the client (version {}) "
+                    "speaks {}\nuse the command of the server's version",
+                    response->server(), kVersion, kAdminProtocolVersion, request->client_version(),
+                    request->protocol_version())));
+  }
+  grpc::Status ListServers(grpc::ServerContext*, const v1::ListServersRequest* request,
+                           v1::ListServersResponse* response) override {
+    return Give(backend_.ListServers(*request), response);
+  }
+  grpc::Status AddDatabase(grpc::ServerContext*, const v1::AddDatabaseRequest* request,
+                           v1::AddDatabaseResponse* response) override {
+    return Give(backend_.AddDatabase(*request), response);
+  }
+  grpc::Status ListDatabases(grpc::ServerContext*, const v1::ListDatabasesRequest* request,
+                             v1::ListDatabasesResponse* response) override {
+    return Give(backend_.ListDatabases(*request), response);
+  }
+  grpc::Status RemoveDatabase(grpc::ServerContext*, const v1::RemoveDatabaseRequest* request,
+                              v1::RemoveDatabaseResponse* response) override {
+    return Give(backend_.RemoveDatabase(*request), response);
+  }
+  grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest* request,
+                      v1::StatusResponse* response) override {
+    return Give(backend_.Status(*request), response);
+  }
+  grpc::Status LocalStatus(grpc::ServerContext*, const v1::LocalStatusRequest* request,
+                           v1::StatusResponse* response) override {
+    return Give(backend_.LocalStatus(*request), response);
+  }
+  grpc::Status AddCopy(grpc::ServerContext*, const v1::AddCopyRequest* request,
+                       v1::AddCopyResponse* response) override {
+    return Give(backend_.AddCopy(*request), response);
+  }
+  grpc::Status RemoveCopy(grpc::ServerContext*, const v1::RemoveCopyRequest* request,
+                          v1::RemoveCopyResponse* response) override {
+    return Give(backend_.RemoveCopy(*request), response);
+  }
+  grpc::Status SuspendCopy(grpc::ServerContext*, const v1::SuspendCopyRequest* request,
+                           v1::SuspendCopyResponse* response) override {
+    return Give(backend_.SuspendCopy(*request), response);
+  }
+  grpc::Status ResumeCopy(grpc::ServerContext*, const v1::ResumeCopyRequest* request,
+                          v1::ResumeCopyResponse* response) override {
+    return Give(backend_.ResumeCopy(*request), response);
+  }
+  grpc::Status ReseedCopy(grpc::ServerContext*, const v1::ReseedCopyRequest* request,
+                          v1::ReseedCopyResponse* response) override {
+    return Give(backend_.ReseedCopy(*request), response);
+  }
+  grpc::Status ListLost(grpc::ServerContext*, const v1::ListLostRequest* request,
+                        v1::ListLostResponse* response) override {
+    return Give(backend_.ListLost(*request), response);
+  }
+  grpc::Status ShowLost(grpc::ServerContext*, const v1::ShowLostRequest* request,
+                        v1::ShowLostResponse* response) override {
+    return Give(backend_.ShowLost(*request), response);
+  }
+  grpc::Status RemoveLost(grpc::ServerContext*, const v1::RemoveLostRequest* request,
+                          v1::RemoveLostResponse* response) override {
+    return Give(backend_.RemoveLost(*request), response);
+  }
+  grpc::Status ExportLost(grpc::ServerContext* context, const v1::ExportLostRequest* request,
+                          grpc::ServerWriter<v1::ExportLostResponse>* writer) override {
+    return ToGrpc(backend_.ExportLost(*request, ContextOf(context), SenderTo(writer)));
+  }
+  grpc::Status ListBackups(grpc::ServerContext*, const v1::ListBackupsRequest* request,
+                           v1::ListBackupsResponse* response) override {
+    return Give(backend_.ListBackups(*request), response);
+  }
+  grpc::Status ShowBackup(grpc::ServerContext*, const v1::ShowBackupRequest* request,
+                          v1::ShowBackupResponse* response) override {
+    return Give(backend_.ShowBackup(*request), response);
+  }
+  grpc::Status Switchover(grpc::ServerContext*, const v1::SwitchoverRequest* request,
+                          v1::SwitchoverResponse* response) override {
+    return Give(backend_.Switchover(*request), response);
+  }
+  grpc::Status Failover(grpc::ServerContext*, const v1::FailoverRequest* request,
+                        v1::FailoverResponse* response) override {
+    return Give(backend_.Failover(*request), response);
+  }
+  grpc::Status Relinquish(grpc::ServerContext*, const v1::RelinquishRequest* request,
+                          v1::RelinquishResponse* response) override {
+    return Give(backend_.Relinquish(*request), response);
+  }
+  grpc::Status AwaitMount(grpc::ServerContext*, const v1::AwaitMountRequest* request,
+                          v1::AwaitMountResponse* response) override {
+    return Give(backend_.AwaitMount(*request), response);
+  }
+  grpc::Status SetDatabase(grpc::ServerContext*, const v1::SetDatabaseRequest* request,
+                           v1::SetDatabaseResponse* response) override {
+    return Give(backend_.SetDatabase(*request), response);
+  }
+  grpc::Status SetCopy(grpc::ServerContext*, const v1::SetCopyRequest* request,
+                       v1::SetCopyResponse* response) override {
+    return Give(backend_.SetCopy(*request), response);
+  }
+  grpc::Status SetGroup(grpc::ServerContext*, const v1::SetGroupRequest* request,
+                        v1::SetGroupResponse* response) override {
+    return Give(backend_.SetGroup(*request), response);
+  }
+  grpc::Status Maintenance(grpc::ServerContext*, const v1::MaintenanceRequest* request,
+                           v1::MaintenanceResponse* response) override {
+    return Give(backend_.Maintenance(*request), response);
+  }
+  grpc::Status Health(grpc::ServerContext*, const v1::HealthRequest* request,
+                      v1::HealthResponse* response) override {
+    return Give(backend_.Health(*request), response);
+  }
+  grpc::Status Wait(grpc::ServerContext* context, const v1::WaitRequest* request,
+                    v1::WaitResponse* response) override {
+    return Give(backend_.Wait(*request, ContextOf(context)), response);
+  }
+  grpc::Status RunBackup(grpc::ServerContext* context, const v1::RunBackupRequest* request,
+                         grpc::ServerWriter<v1::RunBackupResponse>* writer) override {
+    return ToGrpc(backend_.RunBackup(*request, ContextOf(context), SenderTo(writer)));
+  }
+  grpc::Status VerifyBackup(grpc::ServerContext* context, const v1::VerifyBackupRequest* request,
+                            grpc::ServerWriter<v1::VerifyBackupResponse>* writer) override {
+    return ToGrpc(backend_.VerifyBackup(*request, ContextOf(context), SenderTo(writer)));
+  }
+  grpc::Status Events(grpc::ServerContext* context, const v1::EventsRequest* request,
+                      grpc::ServerWriter<v1::Event>* writer) override {
+    return ToGrpc(backend_.Events(*request, ContextOf(context), SenderTo(writer)));
+  }
+
+ private:
+  AdminBackend& backend_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeAdminService(AdminBackend& backend) {
+  return std::make_unique<AdminService>(backend);
+}
+
+}  // namespace understudy::rpc

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/ship_connection.h"
+
+#include <fmt/format.h>
+
+#include "base/thread_name.h"
+#include "rpc/protocol.h"
+#include "rpc/ship_codec.h"
+
+namespace understudy::rpc {
+namespace {
+
+// The threads look at their conditions this often even if a notification was missed.
+constexpr std::chrono::seconds kWaitSlice{1};
+
+}  // namespace
+
+ShipConnection::ShipConnection(std::unique_ptr<ShipStream> stream, std::shared_ptr<Signal> signal)
+    : stream_(std::move(stream)), signal_(std::move(signal)) {}
+
+base::Result<std::unique_ptr<ShipConnection>> ShipConnection::Open(
+    std::unique_ptr<ShipStream> stream, const std::string& own_name, std::shared_ptr<Signal> signal,
+    base::Duration timeout) {
+  std::unique_ptr<ShipConnection> connection(
+      new ShipConnection(std::move(stream), std::move(signal)));
+  v1::ShipMessage hello;
+  hello.mutable_hello()->set_protocol_version(kShipProtocolVersion);
+  hello.mutable_hello()->set_server(own_name);
+  hello.mutable_hello()->set_version(std::string(kVersion));
+  ShipConnection* const raw = connection.get();
+  connection->writer_ = std::thread([raw, hello] { raw->WriteLoop(hello); });
+  connection->reader_ = std::thread([raw] { raw->ReadLoop(); });
+
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  base::MutexLock lock(connection->mutex_);
+  while (!connection->hello_ && !connection->ended_) {
+    const auto left = end - std::chrono::steady_clock::now();
+    if (left <= base::Duration(0)) return base::TimedOut("the peer did not say hello in time");
+    connection->changed_.WaitFor(connection->mutex_, left);
+  }
+  if (!connection->hello_) return base::Unavailable(connection->cause_);
+  if (!connection->hello_->ok()) return *connection->hello_;
+  connection->peer_ = connection->hello_peer_;
+  return connection;
+}
+
+ShipConnection::~ShipConnection() {
+  Close();
+  if (reader_.joinable()) reader_.join();
+  if (writer_.joinable()) writer_.join();
+}
+
+std::optional<ship::Message> ShipConnection::TryReceive() {
+  base::MutexLock lock(mutex_);
+  if (inbox_.messages.empty()) return std::nullopt;
+  ship::Message message = inbox_.Pop();
+  changed_.NotifyAll();
+  return message;
+}
+
+bool ShipConnection::TrySend(ship::Message&& message) {
+  const size_t bytes = ship::MessageBytes(message);
+  {
+    base::MutexLock lock(mutex_);
+    if (ended_) return false;
+    if (!outbox_.HasRoom(bytes)) {
+      send_refused_ = true;
+      return false;
+    }
+    outbox_.Push(std::move(message), bytes);
+  }
+  changed_.NotifyAll();
+  return true;
+}
+
+bool ShipConnection::closed() const {
+  base::MutexLock lock(mutex_);
+  return ended_;
+}
+
+std::string ShipConnection::cause() const {
+  base::MutexLock lock(mutex_);
+  return cause_;
+}
+
+void ShipConnection::Close() { End("closed by this server"); }
+
+void ShipConnection::End(const std::string& cause) {
+  bool first = false;
+  {
+    base::MutexLock lock(mutex_);
+    if (!ended_) {
+      ended_ = true;
+      cause_ = cause;
+      first = true;
+    }
+    changed_.NotifyAll();
+  }
+  if (!first) return;
+  stream_->Cancel();
+  signal_->Notify();
+}
+
+bool ShipConnection::CheckHello(const v1::ShipMessage& message) {
+  base::Status status;
+  if (!message.has_hello()) {
+    status = base::InvalidArgument("the peer's first message was not a hello");
+  } else if (message.hello().protocol_version() != kShipProtocolVersion) {
+    status = base::InvalidArgument(fmt::format(
+        "server {} (version {}) speaks ship protocol {}, this server (version {}) speaks {}",
+        message.hello().server(), message.hello().version(), message.hello().protocol_version(),
+        kVersion, kShipProtocolVersion));
+  }
+  base::MutexLock lock(mutex_);
+  hello_ = status;
+  hello_peer_ = message.hello().server();
+  changed_.NotifyAll();
+  return status.ok();
+}
+
+bool ShipConnection::PushIncoming(ship::Message&& message) {
+  const size_t bytes = ship::MessageBytes(message);
+  base::MutexLock lock(mutex_);
+  while (!ended_ && !inbox_.HasRoom(bytes)) changed_.WaitFor(mutex_, kWaitSlice);
+  if (ended_) return false;
+  inbox_.Push(std::move(message), bytes);
+  return true;
+}
+
+void ShipConnection::ReadLoop() {
+  base::NameThisThread("ship-read");
+  std::string cause;
+  v1::ShipMessage message;
+  if (stream_->Read(message) && !CheckHello(message)) cause = "the hello was refused";
+  while (cause.empty()) {
+    if (!stream_->Read(message)) break;
+    base::Result<ship::Message> decoded = FromProto(message);
+    if (!decoded.ok()) {
+      cause = decoded.status().ToString();
+      break;
+    }
+    if (!PushIncoming(std::move(decoded).value())) break;
+    signal_->Notify();
+  }
+  if (!cause.empty()) End(cause);
+  // A read that failed: the stream's own end says why, once the writer no longer uses it. The
+  // writer leaves on ended_, or when its Write fails on the broken stream.
+  {
+    base::MutexLock lock(mutex_);
+    ended_ = true;
+    changed_.NotifyAll();
+    while (!writer_done_) changed_.WaitFor(mutex_, kWaitSlice);
+  }
+  const base::Status status = stream_->Finish();
+  {
+    base::MutexLock lock(mutex_);
+    if (cause_.empty()) cause_ = status.ok() ? "ended by the peer" : status.message();
+  }
+  signal_->Notify();
+}
+
+void ShipConnection::WriteLoop(v1::ShipMessage hello) {
+  base::NameThisThread("ship-write");
+  bool ok = stream_->Write(hello);
+  v1::ShipMessage wire;
+  while (ok) {
+    std::optional<ship::Message> message;
+    bool tell = false;
+    {
+      base::MutexLock lock(mutex_);
+      while (!ended_ && outbox_.messages.empty()) changed_.WaitFor(mutex_, kWaitSlice);
+      if (ended_) break;
+      message = outbox_.Pop();
+      tell = std::exchange(send_refused_, false);
+    }
+    if (tell) signal_->Notify();
+    ToProto(*message, wire);
+    ok = stream_->Write(wire);
+  }
+  base::MutexLock lock(mutex_);
+  writer_done_ = true;
+  changed_.NotifyAll();
+}
+
+}  // namespace understudy::rpc

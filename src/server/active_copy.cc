@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// The active copy's thread: mounting, following, and why it stops doing so.
+#include "server/active_copy.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/diag.h"
+#include "base/thread_name.h"
+#include "server/retention.h"
+
+namespace understudy::server {
+namespace {
+
+constexpr base::Duration kRetryDelayFirst = std::chrono::milliseconds(200);
+constexpr base::Duration kRetryDelayMax = std::chrono::seconds(5);
+constexpr base::Duration kWaitMax = std::chrono::seconds(1);
+// How often a copy that may not be mounted looks whether it may again.
+constexpr base::Duration kRestMax = std::chrono::milliseconds(100);
+constexpr base::Duration kRetentionInterval = std::chrono::seconds(5);
+
+}  // namespace
+
+ActiveCopy::ActiveCopy(const ServerContext& context, Options options)
+    : context_(context),
+      options_(std::move(options)),
+      tasks_([this] { Wake(); }),
+      moves_([this] { Wake(); }),
+      handover_(options_.handover),
+      move_reason_(options_.move_reason),
+      hooks_(context_, options_.name, options_.path, [this] { Wake(); }) {
+  peers_ = options_.peers;
+  for (const auto& [peer, seq] : options_.known) {
+    progress_[peer].durable.seq = seq;
+  }
+  thread_ = std::thread([this] { Run(); });
+}
+
+ActiveCopy::~ActiveCopy() { Stop(StopMode::kLeave); }
+
+void ActiveCopy::BeginStop(StopMode mode) {
+  {
+    base::MutexLock lock(mutex_);
+    if (!stop_) stop_mode_ = mode;
+    stop_ = true;
+  }
+  Wake();
+}
+
+void ActiveCopy::Stop(StopMode mode) {
+  BeginStop(mode);
+  if (thread_.joinable()) thread_.join();
+}
+
+bool ActiveCopy::stopping() const {
+  base::MutexLock lock(mutex_);
+  return stop_;
+}
+
+void ActiveCopy::Wake() {
+  signal_.Notify();
+  base::MutexLock lock(mutex_);
+  if (waker_ != nullptr) waker_->Wake();
+}
+
+void ActiveCopy::SetState(State state) {
+  {
+    base::MutexLock lock(mutex_);
+    state_ = state;
+    changed_.NotifyAll();
+  }
+  NotifyListeners();
+}
+
+void ActiveCopy::NotifyListeners() {
+  std::vector<std::shared_ptr<rpc::Signal>> listeners;
+  {
+    base::MutexLock lock(mutex_);
+    std::erase_if(listeners_, [](const auto& listener) { return listener.expired(); });
+    for (const auto& listener : listeners_) {
+      if (auto signal = listener.lock()) listeners.push_back(std::move(signal));
+    }
+  }
+  for (const auto& signal : listeners) signal->Notify();
+}
+
+// --- the copy's thread ---
+
+void ActiveCopy::Run() {
+  base::NameThisThread("cap-" + options_.name);
+  const base::Result<bool> left_mounted = WasLeftMounted(context_.env, options_.paths, options_.id);
+  SetUnfenced(left_mounted.ok() && *left_mounted);
+  while (!stopping()) {
+    if (options_.retiring) {
+      if (retired()) {
+        Rest(kWaitMax);
+      } else if (const base::Status status = Retire(); !status.ok()) {
+        OnFailure(status);
+      }
+      continue;
+    }
+    if (!MayBeMounted(context_.authority.margin())) {
+      if (stopping()) break;
+      if (unfenced_) {
+        Dismount();
+      } else {
+        Rest(kRestMax);
+      }
+      continue;
+    }
+    if (const base::Status status = TryMount(); !status.ok()) {
+      // Cancelled: while pre_mount ran it ceased to be a copy that may be mounted.
+      if (status.code() != base::Code::kCancelled) OnFailure(status);
+      continue;
+    }
+    RunMounted();
+  }
+  StopMode mode = StopMode::kLeave;
+  {
+    base::MutexLock lock(mutex_);
+    mode = stop_mode_;
+  }
+  const bool mounted = capture_ != nullptr;
+  FinalDismount(mode);
+  handover_.reset();
+  tasks_.Close();
+  moves_.Close();
+  SetState(State::kDismounted);
+  const bool moved = mode == StopMode::kMoved;
+  const bool told =
+      mounted && hooks_.Start(HookKind::kPostDismount, Facts(moved ? "failover" : "stop"));
+  if (told && !moved) hooks_.Finish().IgnoreError();  // if it failed, an event says so
+  if (moved) CloseMount();  // the passive copy opens the log, though a hook of ours may still run
+}
+
+// Whether this may be the mounted copy for `spare` more at least. The only copy there is may always
+// be: nobody else can be made the active one.
+bool ActiveCopy::MayBeMounted(base::Duration spare) {
+  base::MutexLock lock(mutex_);
+  const base::SteadyTime now = context_.env.Now();
+  if (stop_ || !wanted_ || moved_ || now < relinquished_until_) return false;
+  return peers_.empty() || now + spare < context_.authority.until();
+}
+
+bool ActiveCopy::HasLease(base::Duration spare) const {
+  base::MutexLock lock(mutex_);
+  return peers_.empty() || context_.env.Now() + spare < context_.authority.until();
+}
+
+void ActiveCopy::Rest(base::Duration limit) {
+  const uint64_t seen = signal_.count();
+  tasks_.RunAll(nullptr);
+  moves_.RunAll(nullptr);
+  bool changes = false;
+  {
+    base::MutexLock lock(mutex_);
+    changes = state_ == State::kMounting || state_ == State::kFailed;
+  }
+  if (changes) SetState(State::kDismounted);
+  if (!stopping()) signal_.WaitFor(seen, limit);
+}
+
+void ActiveCopy::CloseCapture() {
+  {
+    base::MutexLock lock(mutex_);
+    waker_ = nullptr;
+  }
+  capture_.reset();
+}
+
+void ActiveCopy::SetUnfenced(bool unfenced) {
+  unfenced_ = unfenced;
+  base::MutexLock lock(mutex_);
+  fenced_ = !unfenced;
+  changed_.NotifyAll();
+}
+
+void ActiveCopy::CloseMount() {
+  base::MutexLock lock(mutex_);
+  mount_ = {};
+}
+
+void ActiveCopy::OnFailure(const base::Status& status) {
+  CloseCapture();
+  bool first = false;
+  {
+    base::MutexLock lock(mutex_);
+    first = failure_.message() != status.message();
+    failure_ = status;
+    failure_time_ = context_.env.WallNow();
+    mount_ = {};
+  }
+  SetState(State::kFailed);
+  if (first) {
+    context_.events.Add(
+        cluster::EventNumber::kCaptureFailed, cluster::Severity::kError, options_.name,
+        fmt::format("the active copy of {} failed: {}", options_.name, status.ToString()));
+  }
+  retry_delay_ = std::clamp<base::Duration>(retry_delay_ * 2, kRetryDelayFirst, kRetryDelayMax);
+  const base::SteadyTime until = context_.env.Now() + retry_delay_;
+  while (!stopping() && context_.env.Now() < until) {
+    const uint64_t seen = signal_.count();
+    tasks_.RunAll(nullptr);
+    moves_.RunAll(nullptr);
+    if (!MayBeMounted(context_.authority.margin())) return;
+    signal_.WaitFor(seen, until - context_.env.Now());
+  }
+}
+
+void ActiveCopy::RunMounted() {
+  {
+    base::MutexLock lock(mutex_);
+    waker_ = capture_.get();
+  }
+  while (!stopping()) {
+    moves_.RunAll(this);
+    if (capture_ == nullptr) return;  // moved to another server
+    if (!MayBeMounted(context_.authority.margin())) {
+      if (!stopping()) Dismount();
+      return;
+    }
+    // A database that nobody else has needs no fence after a crash.
+    if (mark_has_peers_ != HasPeers()) {
+      if (const base::Status saved = SaveMark(); !saved.ok()) {
+        OnFailure(saved);
+        return;
+      }
+    }
+    if (const base::Status status = RunCapture(); !status.ok()) {
+      OnFailure(status);
+      return;
+    }
+  }
+}
+
+base::Status ActiveCopy::RunCapture() {
+  ASSIGN_OR_RETURN(const bool more, Follow());
+  if (!more && !stopping()) AwaitWork();
+  return {};
+}
+
+// Whether there is more to capture at once.
+base::Result<bool> ActiveCopy::Follow() {
+  tasks_.RunAll(capture_.get());
+  ASSIGN_OR_RETURN(const bool more, capture_->RunOnce(context_.env.Now()));
+  Publish();
+  return more;
+}
+
+void ActiveCopy::AwaitWork() {
+  const base::Duration left = context_.authority.dismount_at() - context_.env.Now();
+  capture_->WaitForChange(left > base::Duration(0) ? std::min<base::Duration>(kWaitMax, left)
+                                                   : kWaitMax);
+}
+
+void ActiveCopy::Publish() {
+  std::shared_ptr<log::LogStore> log;
+  {
+    base::MutexLock lock(mutex_);
+    log = mount_.log;
+    if (!failure_.ok()) failure_ = {};  // it runs again
+  }
+  if (const uint64_t change = log->change_count(); change != seen_log_change_) {
+    seen_log_change_ = change;
+    NotifyListeners();
+  }
+  const base::SteadyTime now = context_.env.Now();
+  if (now < next_retention_) return;
+  next_retention_ = now + kRetentionInterval;
+  const base::Result<uint64_t> freed = ApplyRetention(*log, context_.settings.Get().log.keep_bytes);
+  if (!freed.ok()) {
+    base::Diag(base::DiagLevel::kWarning, "log", "log could not be truncated",
+               {{"database", options_.name}, {"why", freed.status().ToString()}});
+  }
+}
+
+}  // namespace understudy::server

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which databases an active copy refuses to mount.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cluster/embedded_coordinator.h"
+#include "server/active_copy.h"
+#include "server/reseed_mark.h"
+#include "sqlite/connection.h"
+#include "testing/temp_dir.h"
+
+namespace understudy::server {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr auto kTestLimit = std::chrono::seconds(30);
+
+class MountTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto coordinator = cluster::EmbeddedCoordinator::Open(env_, directory_.File("cluster.db"));
+    ASSERT_TRUE(coordinator.ok()) << coordinator.status().ToString();
+    coordinator_ = std::move(coordinator).value();
+    registry_ = std::make_unique<cluster::Registry>(env_, *coordinator_);
+    settings_ = std::make_unique<Settings>(config_);
+    auto connection = sqlite::Connection::Open(path_, {.create = true});
+    ASSERT_TRUE(connection.ok());
+    ASSERT_TRUE((*connection)->Execute("PRAGMA journal_mode=WAL; CREATE TABLE t(x)").ok());
+    cluster::DatabaseRecord record;
+    record.name = "orders";
+    record.id = id_;
+    record.active = "s1";
+    record.copies.emplace_back().server = "s1";
+    ASSERT_TRUE(registry_->CreateDatabase(record).ok());
+    ASSERT_TRUE(env_.MakeDirectories(data_dir()).ok());
+  }
+  std::string data_dir() const { return directory_.File("data"); }
+  void Mark(base::DatabaseId owner) {
+    ASSERT_TRUE(ClaimCopyDirectory(env_, data_dir(), "orders", owner).ok());
+    ReseedMark mark;
+    mark.stage = ReseedMark::Stage::kSeed;
+    mark.why = "diverged: other records";
+    ASSERT_TRUE(SaveReseedMark(env_, PathsOf(data_dir(), "orders").directory, mark).ok());
+  }
+  std::unique_ptr<ActiveCopy> Start() {
+    ActiveCopy::Options options;
+    options.name = "orders";
+    options.id = id_;
+    options.path = path_;
+    options.paths = PathsOf(data_dir(), "orders");
+    const ServerContext context{env_, *settings_, *registry_, events_, authority_, "s1"};
+    return std::make_unique<ActiveCopy>(context, options);
+  }
+  uint64_t term() { return registry_->FindDatabase("orders").value().term.value; }
+
+  env::Env& env_ = env::PosixEnv();
+  Config config_;
+  test::TempDir directory_;
+  const std::string path_ = directory_.File("orders.db");
+  const base::DatabaseId id_{{1, 2, 3}};
+  Authority authority_{env_, std::chrono::seconds(6)};
+  EventLog events_{env_, "s1", std::make_shared<rpc::Signal>()};
+  std::unique_ptr<cluster::EmbeddedCoordinator> coordinator_;
+  std::unique_ptr<cluster::Registry> registry_;
+  std::unique_ptr<Settings> settings_;
+};
+
+TEST_F(MountTest, ACopyWhosePagesAreBeingReplacedIsNotMounted) {
+  Mark(id_);
+  const uint64_t before = term();
+  const std::unique_ptr<ActiveCopy> copy = Start();
+  const base::Status refused = copy->WaitMounted(kTestLimit);
+  EXPECT_EQ(refused.code(), base::Code::kUnavailable) << refused.ToString();
+  EXPECT_THAT(refused.message(), HasSubstr("the copy of orders on s1 is not whole"));
+  EXPECT_THAT(refused.message(), HasSubstr("diverged: other records"));
+  EXPECT_THAT(refused.message(), HasSubstr("understudy failover run orders --to SERVER"));
+  EXPECT_EQ(term(), before);  // no term was used up, and no log begun
+  EXPECT_FALSE(env::Exists(env_, PathsOf(data_dir(), "orders").log));
+  // It is looked at again: once the copy is whole it is mounted.
+  ASSERT_TRUE(RemoveReseedMark(env_, PathsOf(data_dir(), "orders").directory).ok());
+  const base::SteadyTime end = env_.Now() + kTestLimit;
+  while (copy->Status().state() != "Mounted" && env_.Now() < end) {
+    copy->WaitPeerProgress(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(copy->Status().state(), "Mounted");
+}
+
+TEST_F(MountTest, TheMarkOfARemovedDatabaseOfThatNameIsNoObstacle) {
+  Mark(base::DatabaseId{{9}});
+  const base::Status mounted = Start()->WaitMounted(kTestLimit);
+  EXPECT_TRUE(mounted.ok()) << mounted.ToString();
+}
+
+}  // namespace
+}  // namespace understudy::server

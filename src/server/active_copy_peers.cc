@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// The active copy as other threads see it: its passives' progress, what can be served, status.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "server/active_copy.h"
+#include "ship/log_source.h"
+#include "ship/seed_source.h"
+
+namespace understudy::server {
+
+void ActiveCopy::AddListener(const std::shared_ptr<rpc::Signal>& listener) {
+  base::MutexLock lock(mutex_);
+  listeners_.push_back(listener);
+}
+
+void ActiveCopy::SetWanted(bool wanted) {
+  {
+    base::MutexLock lock(mutex_);
+    if (wanted_ == wanted) return;
+    wanted_ = wanted;
+  }
+  Wake();
+}
+
+bool ActiveCopy::retired() const {
+  base::MutexLock lock(mutex_);
+  return retired_;
+}
+
+std::string ActiveCopy::WhyNotMounted() const {
+  base::MutexLock lock(mutex_);
+  if (stop_) return "it is being stopped";
+  if (!wanted_) return "an administrator dismounted it";
+  if (moved_) return "another server's copy is the active one";
+  if (context_.env.Now() < relinquished_until_) return "another copy is to be mounted instead";
+  return fmt::format(
+      "server {} could not renew its lease in the coordinator in time (coordinator.lease)",
+      context_.server);
+}
+
+base::Result<base::Position> ActiveCopy::Relinquish(base::Duration time, base::Duration limit) {
+  const base::SteadyTime end = context_.env.Now() + limit;
+  {
+    base::MutexLock lock(mutex_);
+    relinquished_until_ = context_.env.Now() + time;
+  }
+  Wake();
+  base::MutexLock lock(mutex_);
+  while (!fenced_ || state_ != State::kDismounted) {
+    const base::Duration left = end - context_.env.Now();
+    if (left <= base::Duration(0)) {
+      return base::TimedOut(
+          fmt::format("{} could not be fenced on {} in time", options_.name, context_.server));
+    }
+    changed_.WaitFor(mutex_, left);
+  }
+  return mount_.log == nullptr ? base::Position() : mount_.log->end().position;
+}
+
+bool ActiveCopy::IsMountedNow() const {
+  base::MutexLock lock(mutex_);
+  return state_ == State::kMounted && (peers_.empty() || context_.authority.Valid());
+}
+
+base::Status ActiveCopy::WaitMounted(base::Duration limit) {
+  const base::SteadyTime end = context_.env.Now() + limit;
+  base::MutexLock lock(mutex_);
+  while (true) {
+    switch (state_) {
+      case State::kMounted: return {};
+      case State::kFailed: return failure_;
+      case State::kDismounting:
+      case State::kDismounted: return base::Cancelled(options_.name + " is being dismounted");
+      case State::kMounting: break;
+    }
+    const base::Duration left = end - context_.env.Now();
+    if (left <= base::Duration(0)) {
+      return base::TimedOut(fmt::format("{} was not mounted in time", options_.name));
+    }
+    changed_.WaitFor(mutex_, left);
+  }
+}
+
+// A dismounted copy goes on serving its log: its passives may lack the last of it.
+base::Result<Mount> ActiveCopy::mount() const {
+  base::MutexLock lock(mutex_);
+  if (mount_.log != nullptr && state_ != State::kMounting && state_ != State::kFailed) {
+    return mount_;
+  }
+  return base::Unavailable(
+      failure_.ok()
+          ? fmt::format("the active copy of {} is not mounted yet", options_.name)
+          : fmt::format("the active copy of {} has failed: {}", options_.name, failure_.message()));
+}
+
+void ActiveCopy::SetPeers(const Peers& peers) {
+  base::MutexLock lock(mutex_);
+  const std::shared_ptr<log::LogStore> log = mount_.log;
+  for (const auto& [peer, incarnation] : peers_) {
+    const auto now = peers.find(peer);
+    if (now != peers.end() && now->second == incarnation) continue;
+    progress_.erase(peer);
+    if (log == nullptr) continue;
+    log->ReleaseHold(ship::LogSource::HoldName(peer));
+    log->ReleaseHold(ship::SeedSource::HoldName(peer));
+  }
+  peers_ = peers;
+  changed_.NotifyAll();
+}
+
+bool ActiveCopy::HasPeers() const {
+  base::MutexLock lock(mutex_);
+  return !peers_.empty();
+}
+
+bool ActiveCopy::HasPeer(const std::string& peer, uint64_t incarnation) const {
+  base::MutexLock lock(mutex_);
+  const auto found = peers_.find(peer);
+  return found != peers_.end() && found->second == incarnation;
+}
+
+void ActiveCopy::SetPeerProgress(const std::string& peer, uint64_t incarnation,
+                                 const PeerProgress& progress) {
+  base::MutexLock lock(mutex_);
+  const auto at = peers_.find(peer);
+  if (at == peers_.end() || at->second != incarnation) return;
+  PeerProgress& known = progress_[peer];
+  known.connected = progress.connected;
+  known.durable = std::max(known.durable, progress.durable);
+  known.replayed = std::max(known.replayed, progress.replayed);
+  changed_.NotifyAll();
+}
+
+std::map<std::string, PeerProgress> ActiveCopy::peer_progress() const {
+  base::MutexLock lock(mutex_);
+  return progress_;
+}
+
+void ActiveCopy::WaitShipped(base::SteadyTime until) {
+  base::MutexLock lock(mutex_);
+  if (mount_.log == nullptr) return;
+  const base::Seq end = mount_.log->durable().seq;
+  while (true) {
+    const bool behind = std::any_of(progress_.begin(), progress_.end(), [&](const auto& peer) {
+      return peer.second.connected && peer.second.durable.seq < end;
+    });
+    const base::Duration left = until - context_.env.Now();
+    if (!behind || left <= base::Duration(0)) return;
+    changed_.WaitFor(mutex_, left);
+  }
+}
+
+void ActiveCopy::WaitPeerProgress(base::Duration limit) {
+  base::MutexLock lock(mutex_);
+  changed_.WaitFor(mutex_, limit);
+}
+
+v1::CopyStatus ActiveCopy::Status() const {
+  v1::CopyStatus status;
+  status.set_server(context_.server);
+  status.set_incarnation(options_.incarnation);
+  status.set_path(options_.path);
+  status.set_role("active");
+  status.set_queues_known(true);
+  status.set_observed_ms(context_.env.WallNow().unix_ms);
+  std::shared_ptr<log::LogStore> log;
+  {
+    base::MutexLock lock(mutex_);
+    static constexpr const char* kNames[] = {"Mounting", "Mounted", "Failed", "Dismounting",
+                                             "Dismounted"};
+    status.set_state(kNames[static_cast<int>(state_)]);
+    if (!failure_.ok()) {
+      status.set_error_code(std::string(base::CodeName(failure_.code())));
+      status.set_error(failure_.message());
+      status.set_error_time_ms(failure_time_.unix_ms);
+    }
+    log = mount_.log;
+  }
+  if (log == nullptr) return status;
+  const log::LogEnd end = log->end();
+  const base::Position durable = log->durable();
+  for (v1::Position* position : {status.mutable_copied(), status.mutable_replayed()}) {
+    position->set_term(end.position.term.value);
+    position->set_seq(end.position.seq.value);
+  }
+  status.mutable_durable()->set_term(durable.term.value);
+  status.mutable_durable()->set_seq(durable.seq.value);
+  status.set_last_commit_ms(end.commit_time.unix_ms);
+  status.set_checksum(fmt::format("{:016x}", end.checksum));
+  status.set_database_bytes(uint64_t{end.pages} * end.page_size);
+  status.set_log_bytes(log->bytes());
+  status.set_log_first_seq(log->first_seq().value);
+  for (const log::Hold& hold : log->holds()) {
+    v1::Hold* to = status.add_holds();
+    to->set_name(hold.name);
+    to->set_reason(hold.reason);
+    to->set_seq(hold.seq.value);
+  }
+  return status;
+}
+
+}  // namespace understudy::server

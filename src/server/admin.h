@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Admin: what the commands and other servers ask this one (rpc/admin_backend.h).
+//
+// Changes go to the registry; the servers concerned see them there. Questions about other servers'
+// copies are asked of those servers, each within a short limit; where one does not answer, what it
+// last published is told.
+//   admin_databases.cc  servers, databases, copies       admin_status.cc  status, wait, events
+//   admin_backups.cc    backups                          admin_moves.cc   switchover, failover
+//   admin_settings.cc   dial, preference, pause          admin_health.cc  health, maintenance
+//   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
+// Threading: thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backup/backup_document.h"
+#include "rpc/admin_backend.h"
+#include "rpc/admin_client.h"
+#include "server/backup_jobs.h"
+#include "server/cluster_watch.h"
+#include "server/context.h"
+#include "server/copy_host.h"
+#include "server/group_view.h"
+#include "server/lost_log.h"
+
+namespace understudy::server {
+
+class Admin final : public rpc::AdminBackend {
+ public:
+  Admin(const ServerContext& context, CopyHost& host, BackupJobs& backups, v1::HelloResponse hello)
+      : context_(context), host_(host), backups_(backups), hello_(std::move(hello)) {}
+  // REQUIRES: called before the first call comes in.
+  void SetWatch(ClusterWatch& watch) { watch_ = &watch; }
+
+  v1::HelloResponse Hello() override { return hello_; }
+  base::Result<v1::ListServersResponse> ListServers(const v1::ListServersRequest&) override;
+  base::Result<v1::AddDatabaseResponse> AddDatabase(const v1::AddDatabaseRequest&) override;
+  base::Result<v1::ListDatabasesResponse> ListDatabases(const v1::ListDatabasesRequest&) override;
+  base::Result<v1::RemoveDatabaseResponse> RemoveDatabase(
+      const v1::RemoveDatabaseRequest&) override;
+  base::Result<v1::StatusResponse> Status(const v1::StatusRequest&) override;
+  base::Result<v1::StatusResponse> LocalStatus(const v1::LocalStatusRequest&) override;
+  base::Result<v1::AddCopyResponse> AddCopy(const v1::AddCopyRequest&) override;
+  base::Result<v1::RemoveCopyResponse> RemoveCopy(const v1::RemoveCopyRequest&) override;
+  base::Result<v1::SuspendCopyResponse> SuspendCopy(const v1::SuspendCopyRequest&) override;
+  base::Result<v1::ResumeCopyResponse> ResumeCopy(const v1::ResumeCopyRequest&) override;
+  base::Result<v1::ReseedCopyResponse> ReseedCopy(const v1::ReseedCopyRequest&) override;
+  base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest&) override;
+  base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest&) override;
+  base::Status ExportLost(const v1::ExportLostRequest&, const rpc::CallContext&,
+                          const Sender<v1::ExportLostResponse>&) override;
+  base::Result<v1::RemoveLostResponse> RemoveLost(const v1::RemoveLostRequest&) override;
+  base::Result<v1::SwitchoverResponse> Switchover(const v1::SwitchoverRequest&) override;
+  base::Result<v1::FailoverResponse> Failover(const v1::FailoverRequest&) override;
+  base::Result<v1::RelinquishResponse> Relinquish(const v1::RelinquishRequest&) override;
+  base::Result<v1::AwaitMountResponse> AwaitMount(const v1::AwaitMountRequest&) override;
+  base::Result<v1::SetDatabaseResponse> SetDatabase(const v1::SetDatabaseRequest&) override;
+  base::Result<v1::SetCopyResponse> SetCopy(const v1::SetCopyRequest&) override;
+  base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) override;
+  base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) override;
+  base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) override;
+  base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const rpc::CallContext&) override;
+  base::Status RunBackup(const v1::RunBackupRequest&, const rpc::CallContext&,
+                         const Sender<v1::RunBackupResponse>&) override;
+  base::Result<v1::ListBackupsResponse> ListBackups(const v1::ListBackupsRequest&) override;
+  base::Result<v1::ShowBackupResponse> ShowBackup(const v1::ShowBackupRequest&) override;
+  base::Status VerifyBackup(const v1::VerifyBackupRequest&, const rpc::CallContext&,
+                            const Sender<v1::VerifyBackupResponse>&) override;
+  base::Status Events(const v1::EventsRequest&, const rpc::CallContext&,
+                      const Sender<v1::Event>&) override;
+
+ private:
+  base::Status CheckNewDatabase(const v1::AddDatabaseRequest& request);
+  base::Status CheckServers(const std::vector<std::string>& names);
+  base::Result<v1::DatabaseStatus> StatusOf(const cluster::DatabaseRecord& record,
+                                            const std::vector<v1::StatusResponse>& answers,
+                                            const std::vector<cluster::ServerRecord>& servers,
+                                            const std::vector<cluster::CopyStatusRecord>& last);
+  base::Result<std::unique_ptr<rpc::AdminClient>> Dial(const std::string& server) {
+    return DialServer(context_, server);
+  }
+  base::Result<std::string> ChooseTarget(const cluster::DatabaseRecord& record,
+                                         const std::string& asked);
+  base::Result<v1::SwitchoverResponse> SwitchoverHere(const v1::SwitchoverRequest& request,
+                                                      const cluster::DatabaseRecord& record);
+  base::Result<v1::WaitResponse> WaitForOwn(PassiveCopy& copy, const v1::WaitRequest& request,
+                                            const rpc::CallContext& call);
+  base::Result<v1::WaitResponse> WaitHere(ActiveCopy& copy, const v1::WaitRequest& request,
+                                          const cluster::DatabaseRecord& record,
+                                          const rpc::CallContext& call);
+  base::Result<std::string> ServerOfLost(const v1::LostName& name);
+  base::Result<LostBundle> LostHere(const v1::LostName& name);
+  base::Status CompareWithCopy(const LostBundle& bundle, uint32_t rows_max,
+                               v1::ShowLostResponse& to);
+  base::Result<std::string> ChooseBackupServer(const v1::RunBackupRequest& request);
+  base::Status RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
+                             const Sender<v1::RunBackupResponse>& send);
+  base::Status ForwardBackup(const std::string& server, const v1::RunBackupRequest& request,
+                             const Sender<v1::RunBackupResponse>& send);
+  base::Result<std::string> RepositoryPath(const std::string& asked);
+
+  const ServerContext context_;
+  CopyHost& host_;
+  BackupJobs& backups_;
+  const v1::HelloResponse hello_;
+  ClusterWatch* watch_ = nullptr;
+};
+
+}  // namespace understudy::server

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "backup/repository.h"
+#include "backup/verify.h"
+#include "rpc/protocol.h"
+#include "server/admin.h"
+
+namespace understudy::server {
+namespace {
+
+constexpr base::Duration kProgressInterval = std::chrono::milliseconds(200);
+
+void FillBackup(const backup::BackupDocument& document, const std::string& repository,
+                v1::Backup* to) {
+  to->set_id(document.id);
+  to->set_database(document.database_name);
+  to->set_database_id(document.database.ToHex());
+  to->set_type(std::string(backup::BackupTypeName(document.type)));
+  to->set_server(document.server);
+  to->set_role(document.role);
+  const bool damaged = document.verification.state == backup::VerificationState::kFailed;
+  to->set_state(damaged ? "Damaged" : "Complete");
+  to->mutable_position()->set_term(document.position.term.value);
+  to->mutable_position()->set_seq(document.position.seq.value);
+  to->set_started_ms(document.started.unix_ms);
+  to->set_finished_ms(document.completed.unix_ms);
+  to->set_page_size(document.page_size);
+  to->set_pages(document.pages);
+  to->set_database_bytes(uint64_t{document.page_size} * document.pages);
+  to->set_stored_bytes(document.bytes_stored);
+  to->set_checksum(fmt::format("{:016x}", document.checksum));
+  to->set_repository(repository);
+}
+
+void FillProgress(const base::Progress& progress, v1::ProgressUpdate* to) {
+  to->set_phase(progress.phase);
+  to->set_bytes_done(progress.bytes_done);
+  to->set_bytes_total(progress.bytes_total);
+}
+
+// How good a source of a backup a copy is; 0: none. Its consistency point is its own position, so
+// it need not be connected.
+int BackupRank(const v1::CopyStatus& copy) {
+  if (copy.state() == "Healthy") return 3;
+  if (copy.state() == "DisconnectedAndHealthy") return 2;
+  if (copy.state() == "Resynchronizing" || copy.state() == "DisconnectedAndResynchronizing") {
+    return 1;
+  }
+  return 0;
+}
+
+base::Result<backup::BackupDocument> FindBackup(const backup::Repository& repository,
+                                                const std::string& database,
+                                                const std::string& id) {
+  RETURN_IF_ERROR(base::CheckName("database name", database));
+  if (id.empty()) return repository.NewestGood(database);
+  if (!backup::IsBackupId(id)) {
+    return base::InvalidArgument(fmt::format("\"{}\" is not the id of a backup", id));
+  }
+  return repository.Find(database, id);
+}
+
+}  // namespace
+
+base::Result<std::string> Admin::RepositoryPath(const std::string& asked) {
+  const std::string path = asked.empty() ? context_.settings.Get().backup.repository : asked;
+  if (path.empty()) {
+    return base::InvalidArgument(
+        "no repository is named and backup.repository is not set\nname one with --to or --repo, or "
+        "set backup.repository in the configuration");
+  }
+  if (path[0] != '/') {
+    return base::InvalidArgument(fmt::format("the repository path {} must be absolute", path));
+  }
+  return path;
+}
+
+base::Result<std::string> Admin::ChooseBackupServer(const v1::RunBackupRequest& request) {
+  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record,
+                   context_.registry.FindDatabase(request.database()));
+  const std::string from = request.from().empty() ? "passive" : request.from();
+  if (from == "active") return record.active;
+  if (from != "passive") {
+    if (record.FindCopy(from) != nullptr) return from;
+    RETURN_IF_ERROR(context_.registry.FindServer(from).status());
+    return base::NotFound(fmt::format("{} has no copy on {}", record.name, from));
+  }
+  v1::StatusRequest ask;
+  ask.set_database(request.database());
+  ASSIGN_OR_RETURN(const v1::StatusResponse status, Status(ask));
+  const v1::CopyStatus* best = nullptr;
+  std::string others;
+  for (const v1::CopyStatus& copy : status.databases(0).copies()) {
+    if (copy.role() != "passive") continue;
+    others += fmt::format("{}{} is {}", others.empty() ? "" : ", ", copy.server(), copy.state());
+    if (BackupRank(copy) == 0) continue;
+    if (!copy.answered()) {
+      others += ", but does not answer " + context_.server;
+      continue;
+    }
+    // The healthiest, then the most current one, then the one here.
+    const auto key = [&](const v1::CopyStatus& c) {
+      return std::tuple(BackupRank(c), c.replayed().seq(), c.server() == context_.server);
+    };
+    if (best == nullptr || key(copy) > key(*best)) best = &copy;
+  }
+  if (best != nullptr) return best->server();
+  return base::Unavailable(
+      fmt::format("no passive copy of {} can be backed up: {}\nmend one, or back up the active "
+                  "copy with --from "
+                  "active",
+                  record.name, others.empty() ? "it has none" : others));
+}
+
+base::Status Admin::RunBackup(const v1::RunBackupRequest& request, const rpc::CallContext& call,
+                              const Sender<v1::RunBackupResponse>& send) {
+  ASSIGN_OR_RETURN(const std::string repository, RepositoryPath(request.repository()));
+  v1::RunBackupRequest resolved = request;
+  resolved.set_repository(repository);
+  if (request.forwarded()) return RunBackupHere(resolved, call, send);
+  ASSIGN_OR_RETURN(const std::string server, ChooseBackupServer(request));
+  if (server == context_.server) return RunBackupHere(resolved, call, send);
+  return ForwardBackup(server, resolved, send);
+}
+
+base::Status Admin::ForwardBackup(const std::string& server, const v1::RunBackupRequest& request,
+                                  const Sender<v1::RunBackupResponse>& send) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::AdminClient> client, Dial(server));
+  v1::RunBackupRequest forward = request;
+  forward.set_forwarded(true);
+  const base::Status status = client->RunBackup(
+      forward, [&](const v1::RunBackupResponse& response) { return send(response); });
+  if (status.code() != base::Code::kUnavailable) return status;
+  return base::Unavailable(fmt::format(
+      "the connection to server {}, which takes the backup, was lost: {}\nthe backup goes "
+      "on there: understudy events and understudy backup list tell how it ends",
+      server, status.message()));
+}
+
+base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
+                                  const Sender<v1::RunBackupResponse>& send) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<BackupJob> job,
+                   backups_.Begin(request.database(), request.repository()));
+  BackupJob::View view;
+  do {
+    view = job->WaitChange(view.change, kProgressInterval);
+    if (call.cancelled()) {
+      return base::Cancelled("the client went away; the backup goes on");
+    }
+    v1::RunBackupResponse response;
+    response.set_server(context_.server);
+    if (!view.done) {
+      FillProgress(view.progress, response.mutable_progress());
+    } else if (view.status.ok()) {
+      FillBackup(view.document, request.repository(), response.mutable_result());
+    } else {
+      return view.status;
+    }
+    if (!send(response)) return base::Cancelled("the client went away; the backup goes on");
+  } while (!view.done);
+  return {};
+}
+
+base::Result<v1::ListBackupsResponse> Admin::ListBackups(const v1::ListBackupsRequest& request) {
+  ASSIGN_OR_RETURN(const std::string path, RepositoryPath(request.repository()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<backup::Repository> repository,
+                   backup::Repository::Open(context_.env, path));
+  std::vector<std::string> databases = {request.database()};
+  if (request.database().empty()) {
+    ASSIGN_OR_RETURN(databases, repository->Databases());
+  } else {
+    RETURN_IF_ERROR(base::CheckName("database name", request.database()));
+  }
+  v1::ListBackupsResponse response;
+  for (const std::string& database : databases) {
+    ASSIGN_OR_RETURN(const backup::BackupList list, repository->List(database));
+    for (const backup::BackupDocument& document : list.backups) {
+      FillBackup(document, path, response.add_backups());
+    }
+    for (const backup::UnreadableDocument& unreadable : list.unreadable) {
+      v1::Backup* to = response.add_backups();
+      to->set_id(env::BaseNameOf(unreadable.path));
+      to->set_database(database);
+      to->set_state("Unreadable");
+      to->set_repository(path);
+    }
+  }
+  return response;
+}
+
+base::Result<v1::ShowBackupResponse> Admin::ShowBackup(const v1::ShowBackupRequest& request) {
+  ASSIGN_OR_RETURN(const std::string path, RepositoryPath(request.repository()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<backup::Repository> repository,
+                   backup::Repository::Open(context_.env, path));
+  ASSIGN_OR_RETURN(const backup::BackupDocument document,
+                   FindBackup(*repository, request.database(), request.id()));
+  v1::ShowBackupResponse response;
+  FillBackup(document, path, response.mutable_backup());
+  response.mutable_backup()->set_document(backup::ToJson(document));
+  return response;
+}
+
+base::Status Admin::VerifyBackup(const v1::VerifyBackupRequest& request,
+                                 const rpc::CallContext& call,
+                                 const Sender<v1::VerifyBackupResponse>& send) {
+  ASSIGN_OR_RETURN(const std::string path, RepositoryPath(request.repository()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<backup::Repository> repository,
+                   backup::Repository::Open(context_.env, path));
+  ASSIGN_OR_RETURN(const backup::BackupDocument document,
+                   FindBackup(*repository, request.database(), request.id()));
+  base::SteadyTime next{};
+  backup::VerifyOptions options;
+  options.progress = [&](const base::Progress& progress) {
+    if (call.cancelled()) return false;
+    if (context_.env.Now() < next) return true;
+    next = context_.env.Now() + kProgressInterval;
+    v1::VerifyBackupResponse response;
+    FillProgress(progress, response.mutable_progress());
+    return send(response);
+  };
+  backup::ThreadExecutor executor;
+  const backup::VerifyResult result = backup::VerifyBackup(
+      context_.env, executor, *repository, request.database(), document.id, options);
+  RETURN_IF_ERROR(result.status);
+  v1::VerifyBackupResponse response;
+  FillBackup(result.document, path, response.mutable_result());
+  send(response);  // a client that left needs no answer
+  return {};
+}
+
+}  // namespace understudy::server

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// Health: the checks of Test-ReplicationHealth and some more, each with a result, what was found,
+// and what to do. They judge what Status and the registry tell; nothing is changed.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cluster/activation.h"
+#include "server/admin.h"
+
+namespace understudy::server {
+namespace {
+
+// From here on a queue is worth a look; ten times of it is a failure.
+constexpr uint64_t kQueueWarning = 1'000;
+// Free space of a data directory's file system, in per cent.
+constexpr double kFreeWarning = 10;
+constexpr double kFreeFailure = 2;
+
+class Checks {
+ public:
+  explicit Checks(v1::HealthResponse& response) : response_(response) {}
+
+  void Ok(const char* name, const std::string& about, const std::string& what) {
+    Add(name, about, "OK", what, "");
+  }
+  void Warn(const char* name, const std::string& about, const std::string& what,
+            const std::string& hint) {
+    Add(name, about, "WARNING", what, hint);
+  }
+  void Fail(const char* name, const std::string& about, const std::string& what,
+            const std::string& hint) {
+    Add(name, about, "FAILED", what, hint);
+  }
+
+ private:
+  void Add(const char* name, const std::string& about, const char* result, const std::string& what,
+           const std::string& hint) {
+    v1::HealthCheck* check = response_.add_checks();
+    check->set_name(name);
+    check->set_about(about);
+    check->set_result(result);
+    check->set_what(what);
+    check->set_hint(hint);
+  }
+
+  v1::HealthResponse& response_;
+};
+
+void CheckAllServers(const ServerContext& context, const GroupView& group, Checks& checks) {
+  for (const cluster::ServerRecord& server : group.servers) {
+    if (!server.alive) {
+      checks.Fail("ServerUp", server.name,
+                  "has no lease: its daemon or machine is down, or it "
+                  "does not reach the coordinator",
+                  "start understudyd there, and look at its journal");
+      continue;
+    }
+    checks.Ok("ServerUp", server.name, "has its lease");
+    v1::StatusResponse answer;
+    if (server.name != context.server) {
+      const auto client = DialServer(context, server.name);
+      base::Status reached = client.status();
+      if (client.ok()) {
+        base::Result<v1::StatusResponse> local = (*client)->LocalStatus({}, kPeerAnswerLimit);
+        reached = local.status();
+        if (local.ok()) answer = std::move(local).value();
+      }
+      if (!reached.ok()) {
+        checks.Fail("ServerReachable", server.name,
+                    fmt::format("does not answer {}: {}", context.server, reached.message()),
+                    "look at the network between them and at [peers]");
+        continue;
+      }
+      checks.Ok("ServerReachable", server.name, "answers " + context.server);
+    } else if (const auto space = context.env.FreeSpace(context.settings.Get().server.data_dir);
+               space.ok()) {
+      answer.set_disk_free(space->free);
+      answer.set_disk_total(space->total);
+    }
+    if (group.maintenance.contains(server.name)) {
+      checks.Warn("Maintenance", server.name, "is in maintenance: nothing is mounted there",
+                  "understudy server maintenance off " + server.name);
+    }
+    if (answer.disk_total() == 0) continue;
+    const double free =
+        100.0 * static_cast<double>(answer.disk_free()) / static_cast<double>(answer.disk_total());
+    const std::string what = fmt::format("{:.0f} % of the data directory's disk are free", free);
+    if (free < kFreeFailure) {
+      checks.Fail("DiskSpace", server.name, what,
+                  "free some: log cannot be written when it is full");
+    } else if (free < kFreeWarning) {
+      checks.Warn("DiskSpace", server.name, what,
+                  "understudy status --holds shows why log is kept");
+    } else {
+      checks.Ok("DiskSpace", server.name, what);
+    }
+  }
+}
+
+void CheckGroup(const GroupView& group, const std::string& manager, Checks& checks) {
+  checks.Ok("Coordinator", "group", "answers");
+  if (manager.empty()) {
+    checks.Fail("ActiveManager", "group", "no server decides about failovers",
+                "wait for a lease time; else look at the coordinator");
+  } else if (group.group.paused) {
+    checks.Warn("ActiveManager", "group", "failovers are paused", "understudy activation resume");
+  } else {
+    checks.Ok("ActiveManager", "group", manager + " decides");
+  }
+}
+
+void CheckQueue(const char* name, const std::string& about, uint64_t queue, Checks& checks) {
+  const std::string what = fmt::format("{} records", queue);
+  if (queue >= 10 * kQueueWarning) {
+    checks.Fail(name, about, what, "look at the link and the disk of that server");
+  } else if (queue >= kQueueWarning) {
+    checks.Warn(name, about, what, "it should shrink; understudy status shows whether it does");
+  } else {
+    checks.Ok(name, about, what);
+  }
+}
+
+void CheckCopy(const std::string& database, const v1::CopyStatus& copy, Checks& checks) {
+  const std::string about = database + "@" + copy.server();
+  const std::string& state = copy.state();
+  if (copy.role() == "active") {
+    if (state == "Mounted" && copy.answered())
+      return checks.Ok("DatabaseMounted", about, "Mounted");
+    return checks.Fail("DatabaseMounted", about,
+                       state + (copy.error().empty() ? "" : ": " + copy.error()),
+                       "understudy failover explain " + database);
+  }
+  if (state == "Healthy" || state == "SeedingSource") {
+    checks.Ok("CopyState", about, state);
+  } else if (state.rfind("Failed", 0) == 0) {
+    checks.Fail("CopyState", about, state + ": " + copy.error(),
+                fmt::format("understudy copy reseed {} {}", database, copy.server()));
+  } else if (state == "Suspended") {
+    checks.Warn("CopyState", about, "Suspended: " + copy.suspend_reason(),
+                fmt::format("understudy copy resume {} {}", database, copy.server()));
+  } else {
+    checks.Warn("CopyState", about, state, "understudy events tells what has happened");
+  }
+  if (!copy.answered()) return;
+  if (copy.queues_known()) CheckQueue("CopyQueue", about, copy.copy_queue(), checks);
+  CheckQueue("ReplayQueue", about, copy.replay_queue(), checks);
+}
+
+void CheckRedundancy(const v1::DatabaseStatus& database, Checks& checks) {
+  const auto healthy = std::count_if(
+      database.copies().begin(), database.copies().end(), [](const v1::CopyStatus& copy) {
+        return copy.state() == "Healthy" || copy.state() == "Mounted" ||
+               copy.state() == "SeedingSource";
+      });
+  const std::string what =
+      fmt::format("{} of {} copies are healthy", healthy, database.copies_size());
+  if (healthy >= 2) {
+    checks.Ok("DatabaseRedundancy", database.name(), what);
+  } else if (database.copies_size() < 2) {
+    checks.Warn("DatabaseRedundancy", database.name(), what,
+                "understudy copy add " + database.name() + " SERVER");
+  } else {
+    checks.Fail("DatabaseRedundancy", database.name(), what,
+                "understudy status " + database.name());
+  }
+}
+
+}  // namespace
+
+base::Result<v1::HealthResponse> Admin::Health(const v1::HealthRequest&) {
+  v1::HealthResponse response;
+  Checks checks(response);
+  const base::Result<GroupView> group = ReadGroup(context_);
+  if (!group.ok()) {
+    checks.Fail("Coordinator", "group", group.status().message(),
+                "without it nothing can be moved, and leases end");
+    return response;
+  }
+  ASSIGN_OR_RETURN(const std::string manager, context_.registry.Manager());
+  CheckGroup(*group, manager, checks);
+  CheckAllServers(context_, *group, checks);
+  ASSIGN_OR_RETURN(const v1::StatusResponse status, Status({}));
+  for (const v1::DatabaseStatus& database : status.databases()) {
+    for (const v1::CopyStatus& copy : database.copies()) CheckCopy(database.name(), copy, checks);
+    CheckRedundancy(database, checks);
+  }
+  return response;
+}
+
+// --- maintenance ---
+
+base::Result<v1::MaintenanceResponse> Admin::Maintenance(const v1::MaintenanceRequest& request) {
+  RETURN_IF_ERROR(context_.registry.FindServer(request.server()).status());
+  RETURN_IF_ERROR(context_.registry.SetMaintenance(request.server(), request.on()));
+  context_.events.Add(cluster::EventNumber::kSettingChanged, cluster::Severity::kInfo, "",
+                      fmt::format("server {} is {} maintenance", request.server(),
+                                  request.on() ? "in" : "no longer in"));
+  v1::MaintenanceResponse response;
+  if (!request.on()) return response;
+  ASSIGN_OR_RETURN(const std::vector<cluster::DatabaseRecord> databases,
+                   context_.registry.Databases());
+  for (const cluster::DatabaseRecord& database : databases) {
+    if (database.active != request.server()) continue;
+    v1::SwitchoverRequest move;
+    move.set_database(database.name);
+    move.set_reason("maintenance");
+    const base::Result<v1::SwitchoverResponse> moved = Switchover(move);
+    v1::MaintenanceResponse::Move* to = response.add_moves();
+    to->set_database(database.name);
+    if (moved.ok()) {
+      to->set_to(moved->to());
+    } else {
+      to->set_error(moved.status().message());
+    }
+  }
+  return response;
+}
+
+}  // namespace understudy::server

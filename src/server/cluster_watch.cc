@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/cluster_watch.h"
+
+#include <fmt/format.h>
+
+#include "base/diag.h"
+#include "base/thread_name.h"
+
+namespace understudy::server {
+namespace {
+
+using cluster::Registry;
+
+constexpr base::Duration kPollInterval = std::chrono::milliseconds(100);
+constexpr base::Duration kPublishInterval = std::chrono::seconds(1);
+constexpr int kEventsPerRound = 64;
+
+bool HasPrefix(const std::string& text, std::string_view prefix) {
+  return text.compare(0, prefix.size(), prefix) == 0;
+}
+
+base::Position ToPosition(const v1::Position& position) {
+  return {base::Term(position.term()), base::Seq(position.seq())};
+}
+
+}  // namespace
+
+ClusterWatch::ClusterWatch(const ServerContext& context, CopyHost& host, GroupCache& cache,
+                           std::shared_ptr<rpc::Signal> signal)
+    : context_(context), host_(host), cache_(cache), signal_(std::move(signal)) {}
+
+ClusterWatch::~ClusterWatch() { Stop(); }
+
+base::Status ClusterWatch::Start(cluster::ServerRecord self) {
+  self_ = std::move(self);
+  context_.registry.coordinator().SetWakeup([signal = signal_] { signal->Notify(); });
+  RETURN_IF_ERROR(KeepLease(context_.env.Now()));
+  RETURN_IF_ERROR(Poll());
+  thread_ = std::thread([this] { Run(); });
+  return {};
+}
+
+void ClusterWatch::Stop() {
+  {
+    base::MutexLock lock(mutex_);
+    if (stop_) return;
+    stop_ = true;
+  }
+  signal_->Notify();
+  if (thread_.joinable()) thread_.join();
+  WriteEvents();
+  if (lease_ != 0 && !unwritten_) {  // else the coordinator is away
+    // If it is, the lease ends by itself.
+    context_.registry.coordinator().RevokeLease(lease_).IgnoreError();
+  }
+  events_.Notify();
+}
+
+bool ClusterWatch::stopping() const {
+  base::MutexLock lock(mutex_);
+  return stop_;
+}
+
+void ClusterWatch::Run() {
+  base::NameThisThread("cluster");
+  while (!stopping()) {
+    const uint64_t seen = signal_->count();
+    cache_.BeginRound();
+    const base::SteadyTime now = context_.env.Now();
+    base::Status status;
+    if (now >= next_keep_alive_) status = KeepLease(now);
+    if (status.ok()) status = Poll();
+    Report(status);
+    if (status.ok()) {
+      WriteEvents();
+      PublishStatus(now);
+    }
+    signal_->WaitFor(seen, kPollInterval);
+  }
+}
+
+void ClusterWatch::Report(const base::Status& status) {
+  if (status.message() == last_error_) return;
+  last_error_ = status.message();
+  if (status.ok()) {
+    base::Diag(base::DiagLevel::kInfo, "cluster", "the coordinator answers again");
+  } else {
+    base::Diag(base::DiagLevel::kError, "cluster", "the coordinator does not answer",
+               {{"why", status.ToString()}});
+  }
+}
+
+base::Status ClusterWatch::KeepLease(base::SteadyTime now) {
+  const base::Duration ttl = context_.settings.Get().coordinator.lease;
+  cluster::Coordinator& coordinator = context_.registry.coordinator();
+  if (lease_ != 0) {
+    const base::Status kept = coordinator.KeepAlive(lease_);
+    if (kept.code() == base::Code::kNotFound) {
+      base::Diag(base::DiagLevel::kWarning, "cluster",
+                 "this server's lease had ended; taking a new one",
+                 {{"lease", lease_.load()}, {"ttl_ms", ttl / std::chrono::milliseconds(1)}});
+      lease_ = 0;
+      context_.authority.Withdraw();
+    } else {
+      RETURN_IF_ERROR(kept);
+    }
+  }
+  if (lease_ == 0) {
+    ASSIGN_OR_RETURN(const cluster::LeaseId granted, coordinator.GrantLease(ttl));
+    lease_ = granted;
+  }
+  RETURN_IF_ERROR(context_.registry.AnnounceServer(self_, lease_));
+  context_.authority.Extend(now + ttl);
+  next_keep_alive_ = now + ttl / 3;
+  return {};
+}
+
+base::Status ClusterWatch::Poll() {
+  cluster::Coordinator& coordinator = context_.registry.coordinator();
+  bool databases = !seen_;
+  bool servers = false;
+  bool group = false;
+  if (seen_) {
+    ASSIGN_OR_RETURN(const cluster::Changes changes, coordinator.ChangesSince(*seen_));
+    databases = !changes.complete;
+    if (!changes.complete) cache_.NoteAll();
+    for (const cluster::Change& change : changes.changes) {
+      cache_.Note(change.key);
+      databases = databases || HasPrefix(change.key, Registry::kDatabasesPrefix);
+      servers = servers || HasPrefix(change.key, Registry::kServersPrefix);
+      group = group || HasPrefix(change.key, Registry::kAlivePrefix) ||
+              change.key == Registry::kGroupKey || change.key == Registry::kManagerKey;
+      if (HasPrefix(change.key, Registry::kEventsPrefix)) events_.Notify();
+    }
+    seen_ = changes.revision;
+  } else {
+    ASSIGN_OR_RETURN(seen_, coordinator.CurrentRevision());
+  }
+  if (databases) {
+    base::Result<std::vector<cluster::DatabaseRecord>> records = context_.registry.Databases();
+    if (!records.ok()) {
+      seen_.reset();  // read it all again
+      return records.status();
+    }
+    cache_.SetDatabases(*records);
+    host_.Update(std::move(records).value());
+  }
+  if (servers) host_.RetryLinks();
+  if (databases || servers || group) group_.Notify();
+  return cache_.Refresh(context_.registry);
+}
+
+void ClusterWatch::WriteEvents() {
+  for (int i = 0; i < kEventsPerRound; ++i) {
+    if (!unwritten_) unwritten_ = context_.events.Take();
+    if (!unwritten_) return;
+    const base::Status status = context_.registry.AddEvent(*unwritten_).status();
+    if (!status.ok()) return Report(status);  // tried again in the next round
+    unwritten_.reset();
+  }
+}
+
+void ClusterWatch::PublishStatus(base::SteadyTime now) {
+  if (now < next_publish_) return;
+  next_publish_ = now + kPublishInterval;
+  std::vector<cluster::CopyStatusRecord> records;
+  std::map<std::string, std::string> all;
+  for (const CopyHost::LocalStatus& local : host_.Statuses()) {
+    cluster::CopyStatusRecord record;
+    record.database = local.database;
+    record.server = context_.server;
+    record.incarnation = local.status.incarnation();
+    record.path = local.status.path();
+    record.state = local.status.state();
+    record.error = local.status.error();
+    record.copied = ToPosition(local.status.copied());
+    record.durable = ToPosition(local.status.durable());
+    record.replayed = ToPosition(local.status.replayed());
+    record.copy_queue = local.status.copy_queue();
+    const std::string text = ToJson(record);
+    const auto before = published_.find(local.database);
+    all[local.database] = text;
+    if (before != published_.end() && before->second == text) continue;
+    record.observed = context_.env.WallNow();
+    records.push_back(std::move(record));
+  }
+  if (!records.empty()) {
+    const base::Status status = context_.registry.PublishStatus(records);
+    if (!status.ok()) return Report(status);
+  }
+  published_ = std::move(all);
+}
+
+}  // namespace understudy::server

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// ClusterWatch: this server's side of the coordinator. Its thread "cluster" keeps the lease alive,
+// hands changes of the registry to the CopyHost, writes queued events, and publishes the state of
+// our copies.
+//
+// While the coordinator is away everything that runs goes on; events wait in their queue.
+// Threading: thread-safe.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "base/mutex.h"
+#include "rpc/signal.h"
+#include "server/context.h"
+#include "server/copy_host.h"
+#include "server/group_cache.h"
+
+namespace understudy::server {
+
+class ClusterWatch {
+ public:
+  // `signal` wakes the thread (the EventLog notifies it). Start announces the server and fails if
+  // that is impossible.
+  ClusterWatch(const ServerContext& context, CopyHost& host, GroupCache& cache,
+               std::shared_ptr<rpc::Signal> signal);
+  ~ClusterWatch();  // as Stop
+  ClusterWatch(const ClusterWatch&) = delete;
+  ClusterWatch& operator=(const ClusterWatch&) = delete;
+
+  base::Status Start(cluster::ServerRecord self);
+  // Writes what is queued, ends the lease and joins.
+  void Stop();
+
+  void Nudge() { signal_->Notify(); }                // look at the registry now
+  rpc::Signal& events_changed() { return events_; }  // notified when the registry has a new event
+  // Notified when servers, databases or what holds for the group have changed.
+  rpc::Signal& group_changed() { return group_; }
+  cluster::LeaseId lease() const { return lease_; }  // 0: none right now
+
+ private:
+  void Run();
+  base::Status KeepLease(base::SteadyTime now);
+  base::Status Poll();
+  void WriteEvents();
+  void PublishStatus(base::SteadyTime now);
+  void Report(const base::Status& status);
+  bool stopping() const EXCLUDES_LOCK(mutex_);
+
+  const ServerContext context_;
+  CopyHost& host_;
+  GroupCache& cache_;
+  cluster::ServerRecord self_;  // constant after Start
+  const std::shared_ptr<rpc::Signal> signal_;
+  rpc::Signal events_;
+  rpc::Signal group_;
+
+  std::atomic<cluster::LeaseId> lease_ = 0;  // changed by the thread only, once it runs
+  // Used by the thread only, once it runs.
+  base::SteadyTime next_keep_alive_{};
+  base::SteadyTime next_publish_{};
+  std::optional<cluster::Revision> seen_;
+  std::optional<cluster::Event> unwritten_;
+  std::map<std::string, std::string> published_;  // database -> record without its time
+  std::string last_error_;
+
+  mutable base::Mutex mutex_;
+  bool stop_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace understudy::server

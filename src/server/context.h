@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every part of the server shares: the environment, the settings that may change while it
+// runs, the registry, and the event log.
+//
+// EventLog::Add writes a diagnostic line at once and queues the event; the cluster thread writes it
+// to the registry (the coordinator may be slow or away, and events come from threads that must not
+// wait). Threading: Settings and EventLog are thread-safe; ServerContext is a struct of references.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/bounded_queue.h"
+#include "base/mutex.h"
+#include "cluster/registry.h"
+#include "env/env.h"
+#include "rpc/signal.h"
+#include "server/authority.h"
+#include "server/config.h"
+
+namespace understudy::server {
+
+class Settings {
+ public:
+  explicit Settings(Config config) : config_(std::move(config)) {}
+  Config Get() const EXCLUDES_LOCK(mutex_) {
+    base::MutexLock lock(mutex_);
+    return config_;
+  }
+  void Replace(Config config) EXCLUDES_LOCK(mutex_) {
+    base::MutexLock lock(mutex_);
+    config_ = std::move(config);
+  }
+
+ private:
+  mutable base::Mutex mutex_;
+  Config config_ GUARDED_BY(mutex_);
+};
+
+class EventLog {
+ public:
+  static constexpr size_t kQueuedEventsMax = 1024;
+
+  // `changed` is notified at every Add.
+  EventLog(env::Env& env, std::string server, std::shared_ptr<rpc::Signal> changed)
+      : env_(env), server_(std::move(server)), changed_(std::move(changed)) {}
+
+  // When the queue is full the event is in the diagnostics only.
+  void Add(cluster::EventNumber number, cluster::Severity severity, const std::string& database,
+           const std::string& message);
+  std::optional<cluster::Event> Take() { return queue_.Pop(base::Duration(0)); }
+
+ private:
+  env::Env& env_;
+  const std::string server_;
+  const std::shared_ptr<rpc::Signal> changed_;
+  base::BoundedQueue<cluster::Event> queue_{kQueuedEventsMax};
+};
+
+struct ServerContext {
+  env::Env& env;
+  Settings& settings;
+  cluster::Registry& registry;
+  EventLog& events;
+  Authority& authority;
+  std::string server;  // our name
+};
+
+}  // namespace understudy::server

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/daemon.h"
+
+#include <fmt/format.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigwaitinfo is POSIX
+#include <systemd/sd-daemon.h>
+
+#include <cerrno>
+#include <cstring>
+#include <functional>
+
+#include "base/diag.h"
+#include "rpc/protocol.h"
+#include "rpc/rpc_server.h"
+#include "server/admin.h"
+#include "server/coordinator_factory.h"
+#include "server/diag_sink.h"
+#include "server/failover_watch.h"
+#include "server/fence.h"
+#include "server/managed_etcd.h"
+#include "server/ship_sessions.h"
+#include "server/web_status.h"
+#include "web/http_server.h"
+
+namespace understudy::server {
+namespace {
+
+using cluster::EventNumber;
+using cluster::Severity;
+
+// Running calls get this long at a stop.
+constexpr base::Duration kStopGrace = std::chrono::milliseconds(500);
+
+// Passive copies get this long to receive what was committed last.
+constexpr base::Duration kShipGrace = std::chrono::seconds(2);
+
+// How long a start tries to reach the coordinator, and how often.
+constexpr base::Duration kStartPatience = std::chrono::seconds(60);
+constexpr base::Duration kStartRetry = std::chrono::milliseconds(50);
+
+sigset_t DaemonSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  return signals;
+}
+
+// For all threads that start later.
+void BlockSignals() {
+  const sigset_t signals = DaemonSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // A peer that goes away is an error of a write, not the end of the process.
+  struct sigaction ignore{};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &ignore, nullptr);
+}
+
+int WaitForSignal() {
+  const sigset_t signals = DaemonSignals();
+  int number = 0;
+  while (sigwait(&signals, &number) != 0) {
+  }
+  return number;
+}
+
+// False: a signal that ends the daemon came.
+bool PauseForSignal(base::Duration pause) {
+  const sigset_t signals = DaemonSignals();
+  const timespec limit{pause / std::chrono::seconds(1), (pause % std::chrono::seconds(1)).count()};
+  const int number = sigtimedwait(&signals, nullptr, &limit);
+  return number != SIGTERM && number != SIGINT;
+}
+
+// Databases that were left mounted are fenced when the coordinator does not answer soon: the lease
+// that allowed them to be written ends, and another copy may be mounted then.
+class StartFence {
+ public:
+  StartFence(env::Env& env, std::string data_dir, base::Duration lease)
+      : env_(env), data_dir_(std::move(data_dir)), due_(env.Now() + lease / 4) {}
+  void Look(base::SteadyTime now) {
+    if (done_ || now < due_) return;
+    done_ = true;
+    for (const Fenced& fenced : FenceLeftMounted(env_, data_dir_, std::chrono::seconds(1))) {
+      base::Diag(base::DiagLevel::kWarning, "server",
+                 "a database was left mounted and the coordinator does not answer",
+                 {{"database", fenced.database},
+                  {"path", fenced.path},
+                  {"fenced", fenced.status.ToString()}});
+    }
+  }
+
+ private:
+  env::Env& env_;
+  const std::string data_dir_;
+  const base::SteadyTime due_;
+  bool done_ = false;
+};
+
+// At the start the coordinator may be busy or away for a while: another daemon is held up in it, or
+// the whole group starts after a power cut.
+base::Status RetryAtStart(env::Env& env, StartFence& fence,
+                          const std::function<base::Status()>& attempt) {
+  const base::SteadyTime end = env.Now() + kStartPatience;
+  for (bool told = false;; told = true) {
+    base::Status status = attempt();
+    const base::Code code = status.code();
+    const bool passing = code == base::Code::kBusy || code == base::Code::kUnavailable ||
+                         code == base::Code::kTimedOut;
+    if (!passing || env.Now() >= end) return status;
+    fence.Look(env.Now());
+    if (!told) {
+      base::Diag(base::DiagLevel::kWarning, "cluster", "the coordinator does not answer, trying on",
+                 {{"why", status.ToString()}});
+    }
+    if (!PauseForSignal(kStartRetry)) return base::Cancelled("stopped while it was starting");
+  }
+}
+
+// Nothing where the configuration wants none.
+base::Result<std::unique_ptr<ManagedEtcd>> StartMember(env::Env& env, const Config& config) {
+  if (!config.coordinator.runs_member()) return std::unique_ptr<ManagedEtcd>();
+  const CoordinatorConfig::Managed& managed = config.coordinator.managed;
+  ManagedEtcd::Options options;
+  options.directory = env::JoinPath(config.server.data_dir, ".etcd");
+  options.name = managed.name;
+  options.client_listen = managed.client_listen;
+  options.peer_listen = managed.peer_listen;
+  options.initial_cluster = managed.initial_cluster;
+  options.token = "understudy-" + config.coordinator.group;
+  return ManagedEtcd::Start(env, options);
+}
+
+base::Result<std::string> SqliteVersion() {
+  ASSIGN_OR_RETURN(const auto memory, sqlite::Connection::Open(":memory:", {.vfs = ""}));
+  return memory->QueryText("SELECT sqlite_version()");
+}
+
+// Names the keys that need a restart.
+void WarnOfFixedKeys(const Config& now, const Config& next) {
+  const std::pair<const char*, bool> keys[] = {
+      {"server.name", now.server.name != next.server.name},
+      {"server.data_dir", now.server.data_dir != next.server.data_dir},
+      {"server.listen", now.server.listen != next.server.listen},
+      {"server.advertise", now.server.advertise != next.server.advertise},
+      {"coordinator", now.coordinator != next.coordinator},
+      {"web.listen", now.web.listen != next.web.listen},
+      {"web.advertise", now.web.advertise != next.web.advertise},
+      {"log.generation_bytes", now.log.generation_bytes != next.log.generation_bytes},
+      {"ship.window_bytes", now.ship.window_bytes != next.ship.window_bytes},
+      {"ship.heartbeat", now.ship.heartbeat != next.ship.heartbeat},
+      {"ship.silence_max", now.ship.silence_max != next.ship.silence_max},
+      {"ship.retry_max", now.ship.retry_max != next.ship.retry_max}};
+  for (const auto& [key, changed] : keys) {
+    if (!changed) continue;
+    base::Diag(base::DiagLevel::kWarning, "server", "this key takes effect at the next start",
+               {{"key", key}});
+  }
+}
+
+void Reload(env::Env& env, Settings& settings, const std::string& path) {
+  const Config now = settings.Get();
+  base::Result<Config> next = ReadConfig(env, path);
+  if (!next.ok()) {
+    base::Diag(base::DiagLevel::kError, "server", "the configuration was not reloaded",
+               {{"why", next.status().ToString()}});
+    return;
+  }
+  WarnOfFixedKeys(now, *next);
+  Config merged = now;
+  merged.peers = next->peers;
+  merged.log.keep_bytes = next->log.keep_bytes;
+  merged.backup = next->backup;
+  merged.hooks = next->hooks;
+  merged.lost = next->lost;
+  merged.diag = next->diag;
+  base::SetDiagLevel(merged.diag.level);
+  settings.Replace(std::move(merged));
+  base::Diag(base::DiagLevel::kInfo, "server", "reloaded the configuration", {{"file", path}});
+}
+
+// "host:0" with the port that was taken.
+std::string WithPort(const std::string& address, int port) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos || address.substr(colon) != ":0") return address;
+  return fmt::format("{}:{}", address.substr(0, colon), port);
+}
+
+v1::HelloResponse HelloOf(const cluster::ServerRecord& self, const std::string& sqlite_version) {
+  v1::HelloResponse hello;
+  hello.set_protocol_version(rpc::kAdminProtocolVersion);
+  hello.set_server(self.name);
+  hello.set_version(self.version);
+  hello.set_sqlite_version(sqlite_version);
+  hello.set_started_ms(self.started.unix_ms);
+  return hello;
+}
+
+// Null where none is configured.
+base::Result<std::unique_ptr<web::HttpServer>> StartWeb(const Config::Web& config,
+                                                        const web::StatusSource& source) {
+  if (config.listen.empty()) return std::unique_ptr<web::HttpServer>();
+  return web::HttpServer::Start(config.listen, source);
+}
+
+base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::string& config_path) {
+  const Config config = settings.Get();
+  ASSIGN_OR_RETURN(const DataDirectory directory, OpenDataDirectory(env, config.server.data_dir));
+  ASSIGN_OR_RETURN(const std::string sqlite_version, SqliteVersion());
+  ASSIGN_OR_RETURN(const std::unique_ptr<ManagedEtcd> member, StartMember(env, config));
+  std::unique_ptr<cluster::Coordinator> coordinator;
+  StartFence fence(env, directory.path, config.coordinator.lease);
+  RETURN_IF_ERROR(RetryAtStart(env, fence, [&]() -> base::Status {
+    ASSIGN_OR_RETURN(coordinator, OpenCoordinator(env, config.coordinator));
+    return {};
+  }));
+  cluster::Registry registry(env, *coordinator);
+  const auto cluster_signal = std::make_shared<rpc::Signal>();
+  EventLog events(env, config.server.name, cluster_signal);
+  Authority authority(env, config.coordinator.lease);
+  const ServerContext context{env, settings, registry, events, authority, config.server.name};
+
+  cluster::ServerRecord self;
+  self.name = config.server.name;
+  self.version = rpc::kVersion;
+  self.identity = directory.identity;
+  self.started = env.WallNow();
+
+  CopyHost host(context, directory.path);
+  BackupJobs backups(context, host);
+  Admin admin(context, host, backups, HelloOf(self, sqlite_version));
+  ShipSessions sessions(context, [&host](base::DatabaseId id) { return host.FindActive(id); });
+  GroupCache cache(env);
+  ClusterWatch watch(context, host, cache, cluster_signal);
+  admin.SetWatch(watch);
+  rpc::RpcServer::Options rpc_options;
+  rpc_options.listen = config.server.listen;
+  rpc_options.server_name = config.server.name;
+  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::RpcServer> server,
+                   rpc::RpcServer::Start(rpc_options, admin, sessions));
+  self.address = WithPort(config.server.advertise, server->port());
+  const WebStatus web_status(context, host, cache);
+  ASSIGN_OR_RETURN(const std::unique_ptr<web::HttpServer> web, StartWeb(config.web, web_status));
+  if (web != nullptr) self.web = WithPort(config.web.advertise, web->port());
+  RETURN_IF_ERROR(RetryAtStart(env, fence, [&] { return watch.Start(self); }));
+
+  FailoverWatch failover(context, host, watch);
+
+  events.Add(
+      EventNumber::kServerStarted, Severity::kInfo, "",
+      fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
+  sd_notify(0, "READY=1");
+  int number = 0;
+  while ((number = WaitForSignal()) == SIGHUP) {
+    sd_notify(0, "RELOADING=1");
+    Reload(env, settings, config_path);
+    host.RetryLinks();
+    sd_notify(0, "READY=1");
+  }
+  sd_notify(0, "STOPPING=1");
+  base::Diag(base::DiagLevel::kInfo, "server", "stopping",
+             {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
+  failover.Stop();
+  backups.Stop();
+  host.DismountAll(kShipGrace);
+  server->Shutdown(kStopGrace);
+  host.Stop();
+  events.Add(EventNumber::kServerStopped, Severity::kInfo, "",
+             fmt::format("server {} stopped", self.name));
+  watch.Stop();
+  return {};
+}
+
+}  // namespace
+
+base::Status RunDaemon(env::Env& env, const std::string& config_path) {
+  BlockSignals();
+  ASSIGN_OR_RETURN(const Config config, ReadConfig(env, config_path));
+  InstallDiagSink(config.diag.level);
+  Settings settings(config);
+  const base::Status status = RunUntilStopped(env, settings, config_path);
+  if (!status.ok()) {
+    base::Diag(base::DiagLevel::kError, "server", "cannot run", {{"why", status.ToString()}});
+  }
+  return status;
+}
+
+}  // namespace understudy::server

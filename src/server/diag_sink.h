@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the daemon's diagnostic lines go: standard error, one line each, which systemd's journal or
+// a file takes.
+//
+//   2026-03-01T09:30:00.125Z info ship connected peer=s2 position=3.1742
+// Threading: Install before the first thread is started.
+#pragma once
+
+#include "base/diag.h"
+
+namespace understudy::server {
+
+void InstallDiagSink(base::DiagLevel level);
+
+}  // namespace understudy::server

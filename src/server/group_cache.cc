@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/group_cache.h"
+
+#include <utility>
+
+namespace understudy::server {
+
+void GroupCache::BeginRound() {
+  const base::SteadyTime now = env_.Now();
+  base::MutexLock lock(mutex_);
+  last_round_ = now;
+}
+
+void GroupCache::Note(std::string_view changed_key) {
+  using cluster::Registry;
+  group_changed_ = group_changed_ || changed_key == Registry::kGroupKey;
+  servers_changed_ = servers_changed_ || changed_key.starts_with(Registry::kServersPrefix) ||
+                     changed_key.starts_with(Registry::kAlivePrefix);
+  statuses_changed_ = statuses_changed_ || changed_key.starts_with(Registry::kStatusPrefix);
+}
+
+void GroupCache::NoteAll() { group_changed_ = servers_changed_ = statuses_changed_ = true; }
+
+void GroupCache::SetDatabases(std::vector<cluster::DatabaseRecord> databases) {
+  next_.databases = std::move(databases);
+  view_changed_ = true;
+}
+
+base::Status GroupCache::Refresh(cluster::Registry& registry) {
+  const base::SteadyTime now = env_.Now();
+  if (group_changed_) {
+    ASSIGN_OR_RETURN(const cluster::GroupRecord group, registry.Group());
+    next_.paused = group.paused;
+    group_changed_ = false;
+    view_changed_ = true;
+  }
+  if (servers_changed_) {
+    ASSIGN_OR_RETURN(next_.servers, registry.Servers());
+    servers_changed_ = false;
+    view_changed_ = true;
+  }
+  if (statuses_changed_ && now >= next_statuses_) {
+    ASSIGN_OR_RETURN(next_.statuses, registry.Statuses());
+    statuses_changed_ = false;
+    view_changed_ = true;
+    next_statuses_ = now + kStatusInterval;
+    FollowEnds(now);
+  }
+  std::shared_ptr<const web::GroupView> view;
+  if (std::exchange(view_changed_, false)) view = std::make_shared<const web::GroupView>(next_);
+  base::MutexLock lock(mutex_);
+  if (view != nullptr) view_ = std::move(view);
+  answered_ = now;
+  return {};
+}
+
+void GroupCache::FollowEnds(base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  std::map<std::string, Published> published;
+  for (const cluster::CopyStatusRecord& status : next_.statuses) {
+    const cluster::DatabaseRecord* const database = next_.FindDatabase(status.database);
+    if (database == nullptr || database->active != status.server) continue;
+    Published& to = published[status.database];
+    if (const auto before = published_.find(status.database); before != published_.end()) {
+      to = std::move(before->second);
+    }
+    to.end = status.durable.seq;
+    to.freshness.Heard(now, to.end);
+  }
+  published_.swap(published);
+}
+
+GroupCache::Behind GroupCache::BehindPublished(const std::string& database, base::Seq have) const {
+  const base::SteadyTime now = env_.Now();
+  base::MutexLock lock(mutex_);
+  const auto found = published_.find(database);
+  if (found == published_.end() || found->second.end <= have) return {0, base::Duration(0)};
+  return {found->second.end.value - have.value, found->second.freshness.Age(now, have)};
+}
+
+std::shared_ptr<const web::GroupView> GroupCache::Get() const {
+  base::MutexLock lock(mutex_);
+  return view_;
+}
+
+std::optional<base::Duration> GroupCache::CoordinatorSilence() const {
+  const base::SteadyTime now = env_.Now();
+  base::MutexLock lock(mutex_);
+  if (!answered_) return std::nullopt;
+  return now - *answered_;
+}
+
+base::Duration GroupCache::RoundAge() const {
+  const base::SteadyTime now = env_.Now();
+  base::MutexLock lock(mutex_);
+  return now - last_round_;
+}
+
+}  // namespace understudy::server

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// GroupView: what is known of the group at one moment, for Active Manager's decisions: the
+// registry, and what the servers of passive copies say when asked now.
+//
+// Threading: pure functions over thread-safe parts; each question to a server has a short limit.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/activation.h"
+#include "rpc/admin_client.h"
+#include "server/context.h"
+#include "server/copy_host.h"
+
+namespace understudy::server {
+
+inline constexpr base::Duration kPeerConnectLimit = std::chrono::milliseconds(700);
+inline constexpr base::Duration kPeerAnswerLimit = std::chrono::seconds(1);
+
+// A connection to another server, by [peers] of the configuration or what it announced.
+base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,
+                                                           const std::string& server);
+
+struct GroupView {
+  cluster::GroupRecord group;
+  std::set<std::string> maintenance;
+  std::vector<cluster::ServerRecord> servers;
+  std::vector<cluster::DatabaseRecord> databases;
+  std::vector<cluster::CopyStatusRecord> statuses;
+
+  bool IsAlive(const std::string& server) const;
+  const cluster::CopyStatusRecord* StatusOf(const cluster::DatabaseRecord& database,
+                                            const std::string& server) const;
+};
+base::Result<GroupView> ReadGroup(const ServerContext& context);
+
+// Without asking anybody: positions as last published.
+cluster::DatabaseView ViewOf(const GroupView& group, const cluster::DatabaseRecord& database);
+// Asks the live servers of the views' passive copies, each once.
+void AskServers(const ServerContext& context, const CopyHost& host,
+                std::vector<cluster::DatabaseView*> views);
+
+}  // namespace understudy::server

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// PassiveCopy: one passive copy on this server: its log, the log copier, a seed or resync when one
+// is needed, and replay.
+//
+// The link thread of the active's server (peer_link.h) drives copying and seeding through the
+// methods of the first group; ReplayWorker has replay's own thread. What this class decides:
+//   - no database file, or an unfinished seed's journal:     seed
+//   - log copier kLogGap or kDiverged, replay kDiverged, kCorruption or kLogGap, a damaged log:
+//     resynchronise, at most every kReseedInterval; or when a person asks. First what the group
+//     went on without is saved (lost_log.h), then the log is removed, then a seed that begins with
+//     the pages that are here replaces the database (reseed_mark.h has the stages). The old
+//     database stays readable until the new one is whole. All pages are fetched only when a person
+//     asks for it, or when nothing of the file can be used
+//   - log or replay kIoError, kNoSpace, kBusy and the like:   close, and open anew after a delay
+//
+// Threading: the first group is confined to the link thread; the second is thread-safe.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "server/context.h"
+#include "server/copy_directory.h"
+#include "server/freshness.h"
+#include "server/lost_log_writer.h"
+#include "server/replay_worker.h"
+#include "server/reseed_mark.h"
+#include "ship/log_copier.h"
+#include "ship/seed_target.h"
+#include "understudy/v1/admin.pb.h"
+
+namespace understudy::server {
+
+class PassiveCopy {
+ public:
+  // How long a handover waits for the last logs of a former active that still answers, and in all.
+  static constexpr base::Duration kLastLogsLimit = std::chrono::seconds(2);
+  static constexpr base::Duration kHandoverLimit = std::chrono::seconds(30);
+
+  struct Options {
+    std::string name;
+    base::DatabaseId id;
+    uint64_t incarnation = 0;  // the copy's in the registry
+    std::string path;
+    CopyPaths paths;
+  };
+  // `link` is the signal of the link thread.
+  PassiveCopy(const ServerContext& context, Options options, std::shared_ptr<rpc::Signal> link);
+  ~PassiveCopy();
+  PassiveCopy(const PassiveCopy&) = delete;
+  PassiveCopy& operator=(const PassiveCopy&) = delete;
+
+  // --- link thread ---
+  void OnConnected(ship::Channel& channel, const std::string& source, base::SteadyTime now);
+  void OnDisconnected(const std::string& cause, base::SteadyTime now);
+  void OnMessage(ship::Message&& message, base::SteadyTime now);
+  ship::RunResult RunOnce(base::SteadyTime now);
+  // Closes log and database; the object then only answers Status. The last call of the link thread.
+  void Shut();
+
+  // --- any thread ---
+  const std::string& name() const { return options_.name; }
+  base::DatabaseId id() const { return options_.id; }
+  uint64_t incarnation() const { return options_.incarnation; }
+  const std::string& path() const { return options_.path; }
+  const CopyPaths& paths() const { return options_.paths; }
+  void SetTermKnown(base::Term term) EXCLUDES_LOCK(mutex_);
+  // Of the database's terms, as in the registry; oldest first.
+  void SetHistory(std::vector<cluster::TermStart> history) EXCLUDES_LOCK(mutex_);
+  // A person wants this copy resynchronised, or with `full` all of its pages fetched; begins soon.
+  // kBusy while that is being done already, kAlreadyExists when the file is not this copy's.
+  // ENSURES: Status says `reseeding` until the copy is whole again.
+  base::Status RequestReseed(bool full) EXCLUDES_LOCK(mutex_);
+  void SetSuspended(bool suspended, const std::string& reason) EXCLUDES_LOCK(mutex_);
+  // This copy is to be mounted: copy the last logs from the former active if it still answers,
+  // replay everything, and be ready for TakeHandover, within kHandoverLimit.
+  void RequestHandover() EXCLUDES_LOCK(mutex_);
+  struct HandoverResult {
+    std::shared_ptr<Handover> handover;  // null: why tells
+    base::Status why;
+    bool last_logs_copied = false;  // all that the former active had, as it said itself
+  };
+  // Nothing while that is under way. After it the copy is closed: remove it from its link.
+  std::optional<HandoverResult> TakeHandover() EXCLUDES_LOCK(mutex_);
+  // Waits until nothing is copied or replayed here any more; false when the limit passed.
+  bool WaitSuspended(base::Duration limit) EXCLUDES_LOCK(mutex_);
+  // Waits until Status may have changed or the limit passed.
+  void WaitStatus(base::Duration limit) EXCLUDES_LOCK(mutex_);
+  TaskQueue<replay::Replayer>& tasks() { return worker_.tasks(); }
+  v1::CopyStatus Status() const EXCLUDES_LOCK(mutex_);
+  // How long ago the active copy had no more than this one has; nothing: not known.
+  struct Ages {
+    std::optional<base::Duration> copied;
+    std::optional<base::Duration> replayed;
+  };
+  Ages ages() const EXCLUDES_LOCK(mutex_);
+
+ private:
+  base::Status Open(base::SteadyTime now);
+  base::Status OpenLog();
+  void StartReplay();
+  void CloseAll(const base::Status& why, base::SteadyTime now);
+  // Seeding and resync (passive_copy_seed.cc).
+  base::Status OpenSeed(bool replace, base::SteadyTime now);
+  base::Result<std::unique_ptr<ship::BasePages>> OpenBase(bool has_database);
+  void Reseed(const base::Status& why, bool full, base::SteadyTime now);
+  void ReseedAsAsked(bool full, base::SteadyTime now);
+  base::Status BeginSave(const base::Status& log_opened, base::SteadyTime now);
+  void FollowSave(base::SteadyTime now, ship::RunResult& result);
+  base::Status EnterStage(ReseedMark::Stage stage);
+  base::Status RemoveOldLog();
+  bool HistoryReaches(base::SteadyTime now);
+  void FollowSeed(base::SteadyTime now, ship::RunResult& result);
+  void SeedFailed(base::SteadyTime now);
+  base::Status SeedDone(base::SteadyTime now);
+  bool resynchronizing() const;
+  bool ReplayIsAtEnd() const;
+  void FollowReplay(base::SteadyTime now);
+  void FollowCopier(base::SteadyTime now);
+  void FollowHandover(base::SteadyTime now, ship::RunResult& result);
+  void FinishHandover(HandoverResult&& result, base::SteadyTime now);
+  void ApplyWishes(base::SteadyTime now);
+  void ApplyRetentionNow(base::SteadyTime now);
+  void Publish() EXCLUDES_LOCK(mutex_);
+  void ReportState(const std::string& state, const base::Status& failure);
+  std::string StateName() const;
+
+  // Constant after construction.
+  const ServerContext context_;
+  const Options options_;
+  const std::shared_ptr<rpc::Signal> link_;
+  // Synchronises itself.
+  ReplayWorker worker_;
+
+  // Confined to the link thread.
+  std::shared_ptr<log::LogStore> log_;
+  std::unique_ptr<ship::LogCopier> copier_;
+  std::unique_ptr<ship::SeedTarget> seed_;
+  std::optional<ReseedMark> mark_;         // while log and database are being replaced
+  std::unique_ptr<LostLogWriter> saving_;  // log_ is open for it, copier_ is not there
+  std::shared_ptr<const std::vector<cluster::TermStart>> history_;
+  base::Term source_term_;  // the highest that a source has told
+  ship::Channel* channel_ = nullptr;
+  std::string source_;
+  bool replaying_ = false;
+  bool suspended_ = false;
+  base::Status broken_;  // why everything is closed, until retry_at_
+  base::SteadyTime retry_at_{};
+  base::Duration retry_delay_{};
+  base::SteadyTime next_reseed_{};
+  bool about_to_reseed_ = false;    // waits for replay, or for the registry
+  base::SteadyTime history_due_{};  // until when to wait for the registry; {}: not waiting
+  base::SteadyTime next_retention_{};
+  uint64_t seen_log_change_ = 0;
+  std::optional<base::SteadyTime> unheeded_;  // the copier's last message, until freshness_ has it
+  std::string last_state_;
+  base::SteadyTime handover_since_{};  // zero: none was asked for
+  bool handed_over_ = false;
+
+  mutable base::Mutex mutex_;
+  struct Wishes {
+    base::Term term_known;
+    bool suspended = false;
+    std::string reason;
+    bool hand_over = false;
+    std::shared_ptr<const std::vector<cluster::TermStart>> history;
+    std::optional<bool> reseed;  // in full or not
+  };
+  Wishes wishes_ GUARDED_BY(mutex_);
+  base::CondVar published_;
+  bool at_rest_ GUARDED_BY(mutex_) = false;  // suspended, as the link thread and replay have seen
+  v1::CopyStatus status_ GUARDED_BY(mutex_);
+  Freshness freshness_ GUARDED_BY(mutex_);
+  base::SteadyTime heard_ GUARDED_BY(mutex_){};  // the active's last word; zero: none yet
+  std::optional<HandoverResult> handover_ GUARDED_BY(mutex_);
+};
+
+}  // namespace understudy::server

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/peer_dial.h"
+
+#include <utility>
+
+#include "base/thread_name.h"
+#include "rpc/protocol.h"
+
+namespace understudy::server {
+
+PeerDial::PeerDial(const ServerContext& context, const std::string& peer,
+                   std::shared_ptr<rpc::Signal> signal)
+    : context_(context), peer_(peer), signal_(std::move(signal)) {
+  thread_ = std::thread([this] {
+    base::NameThisThread("dial-" + peer_);
+    Connection connection = Dial();
+    {
+      base::MutexLock lock(mutex_);
+      result_ = std::move(connection);
+    }
+    signal_->Notify();
+  });
+}
+
+PeerDial::~PeerDial() { thread_.join(); }
+
+PeerDial::Connection PeerDial::Dial() {
+  const Config config = context_.settings.Get();
+  std::string address;
+  if (const auto found = config.peers.find(peer_); found != config.peers.end()) {
+    address = found->second;
+  } else {
+    ASSIGN_OR_RETURN(const cluster::ServerRecord server, context_.registry.FindServer(peer_));
+    address = server.address;
+  }
+  return rpc::DialShip(address, peer_, context_.server, signal_, rpc::kConnectTimeoutDefault);
+}
+
+std::optional<PeerDial::Connection> PeerDial::TryTake() {
+  base::MutexLock lock(mutex_);
+  return std::exchange(result_, std::nullopt);
+}
+
+}  // namespace understudy::server

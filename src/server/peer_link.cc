@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/peer_link.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/diag.h"
+#include "base/thread_name.h"
+#include "rpc/protocol.h"
+
+namespace understudy::server {
+namespace {
+
+using cluster::EventNumber;
+using cluster::Severity;
+
+constexpr int kMessagesPerRound = 64;
+constexpr base::Duration kWaitMax = std::chrono::seconds(1);
+
+ship::ReconnectPolicy::Options PolicyFor(const std::string& peer, const Config& config) {
+  ship::ReconnectPolicy::Options options;
+  options.peer = peer;
+  options.delay_max = config.ship.retry_max;
+  return options;
+}
+
+}  // namespace
+
+PeerLink::PeerLink(const ServerContext& context, const std::string& peer)
+    : context_(context),
+      peer_(peer),
+      policy_(context.env, PolicyFor(peer, context.settings.Get())) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+PeerLink::~PeerLink() {
+  BeginStop();
+  thread_.join();
+}
+
+void PeerLink::BeginStop() {
+  {
+    base::MutexLock lock(mutex_);
+    stop_ = true;
+  }
+  signal_->Notify();
+}
+
+void PeerLink::Add(std::shared_ptr<PassiveCopy> copy) {
+  {
+    base::MutexLock lock(mutex_);
+    to_add_.push_back(std::move(copy));
+  }
+  signal_->Notify();
+}
+
+void PeerLink::Remove(const std::shared_ptr<PassiveCopy>& copy) {
+  {
+    base::MutexLock lock(mutex_);
+    to_remove_.push_back(copy);
+  }
+  signal_->Notify();
+  base::MutexLock lock(mutex_);
+  while (std::find(to_remove_.begin(), to_remove_.end(), copy) != to_remove_.end()) {
+    changed_.WaitFor(mutex_, kWaitMax);
+  }
+}
+
+void PeerLink::RetryNow() {
+  {
+    base::MutexLock lock(mutex_);
+    retry_now_ = true;
+  }
+  signal_->Notify();
+}
+
+bool PeerLink::stopping() const {
+  base::MutexLock lock(mutex_);
+  return stop_;
+}
+
+void PeerLink::Run() {
+  base::NameThisThread("link-" + peer_);
+  while (!stopping()) {
+    const uint64_t seen = signal_->count();
+    const base::SteadyTime now = context_.env.Now();
+    ApplyChanges(now);
+    if (!connection_ && !copies_.empty()) Connect(now);
+    bool worked = connection_ && Receive(now);
+    base::SteadyTime next = now + kWaitMax;
+    if (!connection_ && !dial_ && !copies_.empty()) next = std::min(next, policy_.next_attempt());
+    for (const auto& [id, copy] : copies_) {
+      const ship::RunResult result = copy->RunOnce(now);
+      worked = worked || result.worked;
+      next = std::min(next, result.next);
+    }
+    if (connection_) {
+      next = std::min(next, watch_->RunOnce(now).next);
+      if (connection_->closed()) {
+        Lost(watch_->cause().empty() ? connection_->cause() : watch_->cause(), now);
+        worked = true;
+      }
+    }
+    if (!worked) signal_->WaitFor(seen, std::max<base::Duration>(next - now, base::Duration(0)));
+  }
+  for (const auto& [id, copy] : copies_) copy->Shut();
+  {
+    base::MutexLock lock(mutex_);
+    to_remove_.clear();
+    changed_.NotifyAll();
+  }
+  dial_.reset();
+  ended_ = true;
+}
+
+void PeerLink::ApplyChanges(base::SteadyTime now) {
+  std::vector<std::shared_ptr<PassiveCopy>> add;
+  std::vector<std::shared_ptr<PassiveCopy>> remove;
+  {
+    base::MutexLock lock(mutex_);
+    add.swap(to_add_);
+    remove = to_remove_;
+    if (std::exchange(retry_now_, false)) policy_.RetryNow();
+  }
+  for (std::shared_ptr<PassiveCopy>& copy : add) {
+    if (connection_) copy->OnConnected(*connection_, peer_, now);
+    copies_[copy->id()] = std::move(copy);
+  }
+  if (remove.empty()) return;
+  for (const std::shared_ptr<PassiveCopy>& copy : remove) {
+    copy->Shut();
+    const auto found = copies_.find(copy->id());
+    if (found != copies_.end() && found->second == copy) copies_.erase(found);
+    if (connection_) {
+      ship::Message bye = ship::Unsubscribe{copy->id()};
+      connection_->TrySend(std::move(bye));  // if it does not fit, the source finds out by itself
+    }
+  }
+  base::MutexLock lock(mutex_);
+  std::erase_if(to_remove_, [&](const auto& copy) {
+    return std::find(remove.begin(), remove.end(), copy) != remove.end();
+  });
+  changed_.NotifyAll();
+}
+
+void PeerLink::Connect(base::SteadyTime now) {
+  if (dial_ == nullptr && policy_.Due(now)) {
+    dial_ = std::make_unique<PeerDial>(context_, peer_, signal_);
+  }
+  if (dial_ == nullptr) return;
+  std::optional<PeerDial::Connection> dialled = dial_->TryTake();
+  if (!dialled) return;
+  dial_.reset();
+  OnDialled(std::move(*dialled), now);
+}
+
+void PeerLink::OnDialled(PeerDial::Connection dialled, base::SteadyTime now) {
+  if (!dialled.ok()) {
+    if (!std::exchange(was_lost_, true)) {
+      context_.events.Add(EventNumber::kConnectionLost, Severity::kWarning, "",
+                          fmt::format("no connection from {} to {}: {}", context_.server, peer_,
+                                      dialled.status().message()));
+    }
+    policy_.OnLost(dialled.status().message(), now);
+    return;
+  }
+  connection_ = std::move(dialled).value();
+  policy_.OnConnected(now);
+  const Config config = context_.settings.Get();
+  ship::ChannelWatch::Options options;
+  options.interval = config.ship.heartbeat;
+  options.silence_max = config.ship.silence_max;
+  watch_ = std::make_unique<ship::ChannelWatch>(options, *connection_, now);
+  for (const auto& [id, copy] : copies_) copy->OnConnected(*connection_, peer_, now);
+  if (std::exchange(was_lost_, false)) {
+    context_.events.Add(EventNumber::kConnectionRestored, Severity::kInfo, "",
+                        fmt::format("{} is connected to {} again", context_.server, peer_));
+  }
+}
+
+bool PeerLink::Receive(base::SteadyTime now) {
+  for (int i = 0; i < kMessagesPerRound; ++i) {
+    std::optional<ship::Message> message = connection_->TryReceive();
+    if (!message) return i > 0;
+    watch_->OnReceived(now);
+    const std::optional<base::DatabaseId> database = ship::DatabaseOf(*message);
+    if (!database) {
+      for (const auto& [id, copy] : copies_) copy->OnMessage(ship::Message(*message), now);
+      continue;
+    }
+    const auto found = copies_.find(*database);
+    if (found != copies_.end()) found->second->OnMessage(std::move(*message), now);
+  }
+  return true;
+}
+
+void PeerLink::Lost(const std::string& cause, base::SteadyTime now) {
+  for (const auto& [id, copy] : copies_) copy->OnDisconnected(cause, now);
+  watch_.reset();
+  connection_.reset();
+  policy_.OnLost(cause, now);
+  if (std::exchange(was_lost_, true)) return;
+  context_.events.Add(
+      EventNumber::kConnectionLost, Severity::kWarning, "",
+      fmt::format("the connection from {} to {} was lost: {}", context_.server, peer_, cause));
+}
+
+}  // namespace understudy::server

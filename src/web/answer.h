@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The web server's questions and answers (docs/routing.md has the table), without any HTTP library.
+//
+//   200 yes   503 no   404 no such path or database   405 not GET, HEAD or OPTIONS
+//   400 a parameter that does not exist or does not parse
+//
+// The body is JSON and says why; HEAD and OPTIONS get the code alone. Threading: pure functions of
+// a request and the snapshot that `source` gives at that moment.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "web/status_source.h"
+
+namespace understudy::web {
+
+inline constexpr const char* kAllowedMethods = "GET, HEAD, OPTIONS";
+// The cluster thread may be held up in one call of the coordinator for several seconds; a daemon
+// that does not go round for so long is stuck.
+inline constexpr base::Duration kRoundAgeMax = std::chrono::seconds(60);
+
+struct Question {
+  std::string method;  // "GET"
+  std::string path;    // "/db/orders/replica", decoded
+  std::multimap<std::string, std::string> parameters;
+};
+
+struct Answer {
+  int code = 503;
+  std::string body;  // JSON; empty for OPTIONS
+};
+
+Answer AnswerTo(const Question& question, const StatusSource& source);
+
+}  // namespace understudy::web

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Backs up and restores database files that nobody has open, without any server: what the
+// comparison with Litestream (litestream_test.py) drives.
+//
+//   backup_tool backup REPOSITORY NAME DATABASE SEQ       prints the document
+//   backup_tool restore REPOSITORY NAME OUTPUT
+//   backup_tool verify REPOSITORY NAME ID
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <span>
+#include <string>
+
+#include "backup/backup_engine.h"
+#include "backup/file_snapshot_source.h"
+#include "backup/restore.h"
+#include "backup/verify.h"
+
+namespace understudy {
+namespace {
+
+base::Status Backup(const std::string& path, const std::string& name, const std::string& database,
+                    const std::string& seq) {
+  env::Env& env = env::PosixEnv();
+  backup::ThreadExecutor executor;
+  ASSIGN_OR_RETURN(const auto repository, backup::Repository::OpenOrCreate(env, path));
+  const backup::SnapshotOrigin origin{
+      .database = {}, .database_name = name, .server = "none", .role = "offline"};
+  ASSIGN_OR_RETURN(const auto source,
+                   backup::FileSnapshotSource::Open(
+                       env, database, origin,
+                       {base::Term(1), base::Seq(std::strtoull(seq.c_str(), nullptr, 10))}));
+  const backup::BackupResult result =
+      backup::RunFull(env, executor, *repository, *source, {.software = "backup_tool"});
+  if (result.status.ok()) fmt::print("{}", backup::ToJson(result.document));
+  return result.status;
+}
+
+base::Status Restore(const std::string& path, const std::string& name, const std::string& output) {
+  env::Env& env = env::PosixEnv();
+  backup::ThreadExecutor executor;
+  ASSIGN_OR_RETURN(const auto repository, backup::Repository::Open(env, path));
+  return backup::Restore(env, executor, *repository, {.database = name, .output = output}).status();
+}
+
+base::Status Verify(const std::string& path, const std::string& name, const std::string& id) {
+  env::Env& env = env::PosixEnv();
+  backup::ThreadExecutor executor;
+  ASSIGN_OR_RETURN(const auto repository, backup::Repository::Open(env, path));
+  return backup::VerifyBackup(env, executor, *repository, name, id, {}).status;
+}
+
+int Run(std::span<char*> arguments) {
+  const std::string command = arguments.size() > 1 ? arguments[1] : "";
+  base::Status status = base::InvalidArgument("usage: see the head of backup_tool.cc");
+  if (command == "backup" && arguments.size() == 6) {
+    status = Backup(arguments[2], arguments[3], arguments[4], arguments[5]);
+  } else if (command == "restore" && arguments.size() == 5) {
+    status = Restore(arguments[2], arguments[3], arguments[4]);
+  } else if (command == "verify" && arguments.size() == 5) {
+    status = Verify(arguments[2], arguments[3], arguments[4]);
+  }
+  if (status.ok()) return 0;
+  fmt::print(stderr, "{}\n", status.ToString());
+  return 1;
+}
+
+}  // namespace
+}  // namespace understudy
+
+int main(int argc, char** argv) { return understudy::Run({argv, static_cast<size_t>(argc)}); }
