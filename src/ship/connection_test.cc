@@ -76,6 +76,19 @@ TEST(Copying, HeartbeatsKeepTheCopyQueueTrue) {
   EXPECT_EQ(rig.copier->status().copy_queue, 41u);
 }
 
+TEST(Copying, AnEndThatWasOvertakenOnTheWayDoesNotCount) {
+  Rig rig({});
+  rig.Connect();
+  ASSERT_TRUE(rig.RunUntil([&] { return rig.copier->status().state == CopyState::kHealthy; }));
+  for (const uint64_t end : {uint64_t{42}, uint64_t{30}}) {
+    Heartbeat heartbeat;
+    heartbeat.ends.push_back({TestDatabaseId(), {base::Term(1), base::Seq(end)}, {}});
+    rig.copier->OnMessage(heartbeat, rig.clock.Now());
+  }
+  EXPECT_EQ(rig.copier->status().source_end.seq, base::Seq(42));
+  EXPECT_EQ(rig.copier->status().copy_queue, 41u);
+}
+
 TEST(CopyState, EveryStateAndEventHasADecidedOutcome) {
   using S = CopyState;
   using E = CopyEvent;

@@ -219,7 +219,7 @@ void LogCopier::OnMessage(Message&& message, base::SteadyTime now) {
   if (auto* heartbeat = std::get_if<Heartbeat>(&message)) {
     if (!core.accepted) return;
     for (const Heartbeat::End& end : heartbeat->ends) {
-      if (end.database == core.options.database) core.SetSourceEnd(end.position, end.time);
+      if (end.database == core.options.database) core.RaiseSourceEnd(end.position, end.time);
     }
     return;
   }
@@ -254,6 +254,7 @@ void LogCopier::Core::OnParts(Parts&& message, base::SteadyTime now) {
   source_term = message.source_term;
   if (!accepted) {
     accepted = true;
+    status.source_end = {};  // of an earlier connection, maybe of another term's log
     ack_due = true;  // what was acknowledged on an earlier connection may not have arrived
     Move(CopyEvent::kAccepted,
          fmt::format("{} accepted our position {}", status.source, ToString(log.end().position)),
@@ -261,7 +262,7 @@ void LogCopier::Core::OnParts(Parts&& message, base::SteadyTime now) {
   }
   if (status.mode != message.mode) ++status.counters.mode_switches;
   status.mode = message.mode;
-  SetSourceEnd(message.source_end, message.source_end_time);
+  RaiseSourceEnd(message.source_end, message.source_end_time);
   for (base::Bytes& part : message.parts) {
     queue.push_back({message.generation, std::move(part)});
   }
@@ -285,7 +286,10 @@ void LogCopier::Core::OnRefused(const Refused& message, base::SteadyTime now) {
   GiveUp(IsBroken(why.code()) ? base::Unavailable(why.message()) : why, now);
 }
 
-void LogCopier::Core::SetSourceEnd(base::Position end, base::WallTime time) {
+// A message with parts may have waited for a slow channel, and tells an older end than a heartbeat
+// that overtook it: within one subscription the source's durable end only grows.
+void LogCopier::Core::RaiseSourceEnd(base::Position end, base::WallTime time) {
+  if (end.seq < status.source_end.seq) return;
   status.source_end = end;
   status.source_end_time = time;
   RefreshEnds();

@@ -40,7 +40,7 @@ struct LogCopier::Core {
   void GiveUp(const base::Status& why, base::SteadyTime now);
   void OnParts(Parts&& message, base::SteadyTime now);
   void OnRefused(const Refused& message, base::SteadyTime now);
-  void SetSourceEnd(base::Position end, base::WallTime time);
+  void RaiseSourceEnd(base::Position end, base::WallTime time);
   void RefreshEnds();
   bool MayAsk() const;
   RunResult Run(base::SteadyTime now);
