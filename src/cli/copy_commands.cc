@@ -3,6 +3,7 @@
 
 #include "base/ids.h"
 #include "cli/groups.h"
+#include "cli/human.h"
 #include "cli/seed_watch.h"
 #include "rpc/protocol.h"
 
@@ -17,6 +18,7 @@ struct Arguments {
   bool keep_files = false;
   bool no_wait = false;
   bool full = false;
+  std::optional<uint64_t> bandwidth;
 };
 
 void Report(Context& context, const Arguments& arguments, const std::string& done) {
@@ -31,6 +33,7 @@ base::Status Add(Context& context, const Arguments& arguments) {
   request.set_database(arguments.database);
   request.set_server(arguments.server);
   request.set_path(arguments.path);
+  request.set_seed_bandwidth(arguments.bandwidth.value_or(0));
   RETURN_IF_ERROR(client->AddCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
   if (!arguments.no_wait) {
     const base::Status seeded =
@@ -93,6 +96,7 @@ base::Status Reseed(Context& context, const Arguments& arguments) {
   request.set_database(arguments.database);
   request.set_server(arguments.server);
   request.set_full(arguments.full);
+  if (arguments.bandwidth) request.set_seed_bandwidth(*arguments.bandwidth);
   RETURN_IF_ERROR(
       client->ReseedCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
   const std::string done = arguments.full ? "seeded anew" : "resynchronised";
@@ -104,6 +108,25 @@ base::Status Reseed(Context& context, const Arguments& arguments) {
   RETURN_IF_ERROR(seeded.WithContext("it was begun, but"));
   Report(context, arguments, done);
   return {};
+}
+
+base::Status Bandwidth(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SetCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  request.set_seed_bandwidth(arguments.bandwidth.value_or(0));
+  RETURN_IF_ERROR(client->SetCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
+  Report(context, arguments,
+         arguments.bandwidth.value_or(0) == 0
+             ? "is seeded as fast as its server allows"
+             : fmt::format("is seeded with {}/s at most", FormatBytes(*arguments.bandwidth)));
+  return {};
+}
+
+void DeclareBandwidth(CLI::App& app, const std::shared_ptr<Arguments>& arguments) {
+  AddBytes(app, "--bandwidth", arguments->bandwidth,
+           "fetch at most so many bytes a second, instead of what its server allows");
 }
 
 std::shared_ptr<Arguments> Declare(CLI::App& app) {
@@ -119,6 +142,7 @@ Runner DefineAdd(CLI::App& app) {
   auto arguments = Declare(app);
   app.add_option("--path", arguments->path,
                  "path of the copy (default: below the server's data directory)");
+  DeclareBandwidth(app, arguments);
   app.add_flag("--no-wait", arguments->no_wait, "return before the copy is seeded");
   return [arguments](Context& context) { return Add(context, *arguments); };
 }
@@ -143,8 +167,16 @@ Runner DefineResume(CLI::App& app) {
 Runner DefineReseed(CLI::App& app) {
   auto arguments = Declare(app);
   app.add_flag("--full", arguments->full, "fetch all pages, not only those that differ");
+  DeclareBandwidth(app, arguments);
   app.add_flag("--no-wait", arguments->no_wait, "return once it has begun");
   return [arguments](Context& context) { return Reseed(context, *arguments); };
+}
+
+Runner DefineBandwidth(CLI::App& app) {
+  auto arguments = Declare(app);
+  AddBytes(app, "BYTES", arguments->bandwidth, "a second, such as 20MiB; 0: what its server allows")
+      ->required();
+  return [arguments](Context& context) { return Bandwidth(context, *arguments); };
 }
 
 }  // namespace
@@ -171,7 +203,11 @@ Group CopyCommands() {
            {.name = "reseed",
             .summary = "Fetch the pages in which a passive copy differs, or all of them",
             .example = "understudy copy reseed mail s3 --full",
-            .define = DefineReseed}}};
+            .define = DefineReseed},
+           {.name = "bandwidth",
+            .summary = "Limit what seeds of a passive copy fetch, also of one under way",
+            .example = "understudy copy bandwidth mail s3 20MiB",
+            .define = DefineBandwidth}}};
 }
 
 }  // namespace understudy::cli

@@ -16,6 +16,7 @@ Group SwitchoverCommands();
 Group FailoverCommands();
 Group ActivationCommands();  // with the two above: move_commands.cc
 Group LostCommands();
+Group ScrubCommands();
 Group BackupCommands();
 Group RestoreCommands();
 Group EventCommands();

@@ -169,7 +169,8 @@ std::string ToJson(const DatabaseRecord& record) {
                       {"suspend_reason", copy.suspend_reason},
                       {"incarnation", copy.incarnation},
                       {"preference", copy.preference},
-                      {"activation_suspended", copy.activation_suspended}});
+                      {"activation_suspended", copy.activation_suspended},
+                      {"seed_bandwidth", copy.seed_bandwidth}});
   }
   Json history = Json::array();
   for (const TermStart& start : record.history) {
@@ -266,6 +267,7 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
       copy_fields.Get("incarnation", copy.incarnation);
       copy_fields.Get("preference", copy.preference);
       copy_fields.Get("activation_suspended", copy.activation_suspended);
+      copy_fields.Get("seed_bandwidth", copy.seed_bandwidth);
       RETURN_IF_ERROR(copy_fields.status());
       record.copies.push_back(std::move(copy));
     }

@@ -45,6 +45,7 @@ struct CopyRecord {
   // Activation preference: among equally good copies the lowest number is mounted; 0: none.
   uint64_t preference = 0;
   bool activation_suspended = false;  // never mounted automatically
+  uint64_t seed_bandwidth = 0;        // bytes a second; 0: what its server allows
 
   bool operator==(const CopyRecord&) const = default;
 };
@@ -149,6 +150,10 @@ enum class EventNumber : uint32_t {
   kGapHealed = 2051,
   kRolledForward = 2052,
   kResyncFailed = 2058,
+  kDamageFound = 2070,
+  kDamageRepaired = 2071,
+  kDamageNotRepaired = 2072,
+  kScrubStopped = 2073,
   kHookFailed = 2060,
   kConnectionLost = 2153,
   kConnectionRestored = 2154,

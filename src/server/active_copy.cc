@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/diag.h"
 #include "base/thread_name.h"
@@ -254,11 +255,18 @@ void ActiveCopy::AwaitWork() {
                                                    : kWaitMax);
 }
 
+std::vector<base::PageNo> ActiveCopy::TakeSuspects() {
+  base::MutexLock lock(mutex_);
+  return std::exchange(suspects_, {});
+}
+
 void ActiveCopy::Publish() {
   std::shared_ptr<log::LogStore> log;
+  std::vector<base::PageNo> suspects = capture_->TakeSuspects();
   {
     base::MutexLock lock(mutex_);
     log = mount_.log;
+    if (!suspects.empty()) suspects_ = std::move(suspects);
     if (!failure_.ok()) failure_ = {};  // it runs again
   }
   if (const uint64_t change = log->change_count(); change != seen_log_change_) {

@@ -8,6 +8,7 @@
 //   admin_backups.cc    backups                          admin_moves.cc   switchover, failover
 //   admin_settings.cc   dial, preference, pause          admin_health.cc  health, maintenance
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
+//   admin_scrub.cc      scrubbing, and what other servers fetch to repair damage
 // Threading: thread-safe.
 #pragma once
 
@@ -23,6 +24,7 @@
 #include "server/copy_host.h"
 #include "server/group_view.h"
 #include "server/lost_log.h"
+#include "server/scrub_service.h"
 
 namespace understudy::server {
 
@@ -32,6 +34,7 @@ class Admin final : public rpc::AdminBackend {
       : context_(context), host_(host), backups_(backups), hello_(std::move(hello)) {}
   // REQUIRES: called before the first call comes in.
   void SetWatch(ClusterWatch& watch) { watch_ = &watch; }
+  void SetScrub(ScrubService& scrub) { scrub_ = &scrub; }
 
   v1::HelloResponse Hello() override { return hello_; }
   base::Result<v1::ListServersResponse> ListServers(const v1::ListServersRequest&) override;
@@ -60,6 +63,10 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) override;
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) override;
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) override;
+  base::Result<v1::ScrubResponse> Scrub(const v1::ScrubRequest&) override;
+  base::Result<v1::FetchPageResponse> FetchPage(const v1::FetchPageRequest&) override;
+  base::Result<v1::FetchGenerationResponse> FetchGeneration(
+      const v1::FetchGenerationRequest&) override;
   base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const rpc::CallContext&) override;
   base::Status RunBackup(const v1::RunBackupRequest&, const rpc::CallContext&,
                          const Sender<v1::RunBackupResponse>&) override;
@@ -105,6 +112,7 @@ class Admin final : public rpc::AdminBackend {
   BackupJobs& backups_;
   const v1::HelloResponse hello_;
   ClusterWatch* watch_ = nullptr;
+  ScrubService* scrub_ = nullptr;
 };
 
 }  // namespace understudy::server

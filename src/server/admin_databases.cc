@@ -230,8 +230,10 @@ base::Result<v1::RemoveDatabaseResponse> Admin::RemoveDatabase(
 base::Result<v1::AddCopyResponse> Admin::AddCopy(const v1::AddCopyRequest& request) {
   RETURN_IF_ERROR(context_.registry.FindServer(request.server()).status());
   RETURN_IF_ERROR(CheckCopyPath(request.path()));
-  const auto edit = [&](DatabaseRecord& record) {
-    return AddCopyTo(record, request.server(), request.path(), context_.env.Random());
+  const auto edit = [&](DatabaseRecord& record) -> base::Status {
+    RETURN_IF_ERROR(AddCopyTo(record, request.server(), request.path(), context_.env.Random()));
+    record.FindCopy(request.server())->seed_bandwidth = request.seed_bandwidth();
+    return {};
   };
   RETURN_IF_ERROR(context_.registry.UpdateDatabase(request.database(), edit).status());
   watch_->Nudge();
@@ -326,6 +328,14 @@ base::Result<v1::ReseedCopyResponse> Admin::ReseedCopy(const v1::ReseedCopyReque
   if (copy == nullptr) {
     return base::Unavailable(fmt::format("the copy of {} on {} has not started yet: try again",
                                          record.name, context_.server));
+  }
+  if (request.has_seed_bandwidth()) {
+    v1::SetCopyRequest set;
+    set.set_database(record.name);
+    set.set_server(request.server());
+    set.set_seed_bandwidth(request.seed_bandwidth());
+    RETURN_IF_ERROR(SetCopy(set).status());
+    copy->SetSeedBandwidth(request.seed_bandwidth());
   }
   RETURN_IF_ERROR(copy->RequestReseed(request.full()));
   return v1::ReseedCopyResponse();

@@ -47,6 +47,7 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
     if (request.has_activation_suspended()) {
       copy->activation_suspended = request.activation_suspended();
     }
+    if (request.has_seed_bandwidth()) copy->seed_bandwidth = request.seed_bandwidth();
     return {};
   };
   ASSIGN_OR_RETURN(const DatabaseRecord record,
@@ -56,10 +57,14 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
   context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, record.name,
                       fmt::format("copy of {} on {}: activation preference {}, activation {}",
                                   record.name, copy.server, copy.preference,
-                                  copy.activation_suspended ? "suspended" : "allowed"));
+                                  copy.activation_suspended ? "suspended" : "allowed") +
+                          (copy.seed_bandwidth == 0
+                               ? std::string()
+                               : fmt::format(", seeds at {} bytes a second", copy.seed_bandwidth)));
   v1::SetCopyResponse response;
   response.set_preference(copy.preference);
   response.set_activation_suspended(copy.activation_suspended);
+  response.set_seed_bandwidth(copy.seed_bandwidth);
   return response;
 }
 

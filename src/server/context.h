@@ -18,6 +18,7 @@
 #include "rpc/signal.h"
 #include "server/authority.h"
 #include "server/config.h"
+#include "server/seed_traffic.h"
 
 namespace understudy::server {
 
@@ -64,7 +65,8 @@ struct ServerContext {
   cluster::Registry& registry;
   EventLog& events;
   Authority& authority;
-  std::string server;  // our name
+  std::string server;            // our name
+  SeedTraffic* seeds = nullptr;  // null: seeds are not bounded
 };
 
 }  // namespace understudy::server

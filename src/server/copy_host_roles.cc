@@ -282,6 +282,7 @@ void CopyHost::ApplyPassive(const cluster::DatabaseRecord& record,
   copy->SetTermKnown(record.term);
   copy->SetHistory(record.history);
   copy->SetSuspended(mine.suspended, mine.suspend_reason);
+  copy->SetSeedBandwidth(mine.seed_bandwidth);
   if (!is_new) return;
   link.Add(copy);
   base::MutexLock lock(mutex_);

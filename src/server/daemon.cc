@@ -157,7 +157,7 @@ void WarnOfFixedKeys(const Config& now, const Config& next) {
   }
 }
 
-void Reload(env::Env& env, Settings& settings, const std::string& path) {
+void Reload(env::Env& env, Settings& settings, SeedTraffic& seeds, const std::string& path) {
   const Config now = settings.Get();
   base::Result<Config> next = ReadConfig(env, path);
   if (!next.ok()) {
@@ -172,6 +172,9 @@ void Reload(env::Env& env, Settings& settings, const std::string& path) {
   merged.backup = next->backup;
   merged.hooks = next->hooks;
   merged.lost = next->lost;
+  merged.scrub = next->scrub;
+  merged.seed = next->seed;
+  seeds.SetLimits(merged.seed.bandwidth, merged.seed.parallel);
   merged.diag = next->diag;
   base::SetDiagLevel(merged.diag.level);
   settings.Replace(std::move(merged));
@@ -202,6 +205,19 @@ base::Result<std::unique_ptr<web::HttpServer>> StartWeb(const Config::Web& confi
   return web::HttpServer::Start(config.listen, source);
 }
 
+// Until a signal ends the daemon.
+void FollowSignals(const std::function<void()>& reload) {
+  int number = 0;
+  while ((number = WaitForSignal()) == SIGHUP) {
+    sd_notify(0, "RELOADING=1");
+    reload();
+    sd_notify(0, "READY=1");
+  }
+  sd_notify(0, "STOPPING=1");
+  base::Diag(base::DiagLevel::kInfo, "server", "stopping",
+             {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+}
+
 base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::string& config_path) {
   const Config config = settings.Get();
   ASSIGN_OR_RETURN(const DataDirectory directory, OpenDataDirectory(env, config.server.data_dir));
@@ -217,7 +233,10 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   const auto cluster_signal = std::make_shared<rpc::Signal>();
   EventLog events(env, config.server.name, cluster_signal);
   Authority authority(env, config.coordinator.lease);
-  const ServerContext context{env, settings, registry, events, authority, config.server.name};
+  SeedTraffic seeds;
+  seeds.SetLimits(config.seed.bandwidth, config.seed.parallel);
+  const ServerContext context{env,       settings,           registry, events,
+                              authority, config.server.name, &seeds};
 
   cluster::ServerRecord self;
   self.name = config.server.name;
@@ -232,6 +251,8 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   GroupCache cache(env);
   ClusterWatch watch(context, host, cache, cluster_signal);
   admin.SetWatch(watch);
+  ScrubService scrub(context, host);
+  admin.SetScrub(scrub);
   rpc::RpcServer::Options rpc_options;
   rpc_options.listen = config.server.listen;
   rpc_options.server_name = config.server.name;
@@ -249,18 +270,13 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
       EventNumber::kServerStarted, Severity::kInfo, "",
       fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
   sd_notify(0, "READY=1");
-  int number = 0;
-  while ((number = WaitForSignal()) == SIGHUP) {
-    sd_notify(0, "RELOADING=1");
-    Reload(env, settings, config_path);
+  FollowSignals([&] {
+    Reload(env, settings, seeds, config_path);
     host.RetryLinks();
-    sd_notify(0, "READY=1");
-  }
-  sd_notify(0, "STOPPING=1");
-  base::Diag(base::DiagLevel::kInfo, "server", "stopping",
-             {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  });
   if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
   failover.Stop();
+  scrub.Stop();
   backups.Stop();
   host.DismountAll(kShipGrace);
   server->Shutdown(kStopGrace);
