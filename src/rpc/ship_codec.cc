@@ -339,6 +339,8 @@ base::Result<ship::Message> DecodeKind(const v1::ShipMessage& message) {
     case Kind::kSeedEnd: return Decode(message.seed_end());
     case Kind::kHeartbeat: return Decode(message.heartbeat());
     case Kind::kHello: return base::InvalidArgument("a second hello on a ship connection");
+    case Kind::kPiece:
+    case Kind::kReceived:  // of the connection, ship_connection.h
     case Kind::KIND_NOT_SET: break;
   }
   return base::InvalidArgument("a ship message of a kind that this version does not know");

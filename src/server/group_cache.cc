@@ -74,8 +74,8 @@ GroupCache::Behind GroupCache::BehindPublished(const std::string& database, base
   const base::SteadyTime now = env_.Now();
   base::MutexLock lock(mutex_);
   const auto found = published_.find(database);
-  if (found == published_.end() || found->second.end <= have) return {0, base::Duration(0)};
-  return {found->second.end.value - have.value, found->second.freshness.Age(now, have)};
+  if (found == published_.end() || found->second.end <= have) return {};
+  return {found->second.end.value - have.value, found->second.freshness.AgeAtLeast(now, have)};
 }
 
 std::shared_ptr<const web::GroupView> GroupCache::Get() const {

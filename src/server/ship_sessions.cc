@@ -135,7 +135,6 @@ class Session {
     for (int i = 0; i < kMessagesPerRound; ++i) {
       std::optional<ship::Message> message = connection_.TryReceive();
       if (!message) return i > 0;
-      watch_.OnReceived(now);
       const std::optional<base::DatabaseId> database = ship::DatabaseOf(*message);
       if (!database) continue;  // a heartbeat
       if (Served* served = Find(*database, *message); served != nullptr) {

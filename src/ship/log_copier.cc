@@ -255,7 +255,7 @@ void LogCopier::Core::OnParts(Parts&& message, base::SteadyTime now) {
   if (!accepted) {
     accepted = true;
     status.source_end = {};  // of an earlier connection, maybe of another term's log
-    ack_due = true;  // what was acknowledged on an earlier connection may not have arrived
+    ack_due = true;          // what was acknowledged on an earlier connection may not have arrived
     Move(CopyEvent::kAccepted,
          fmt::format("{} accepted our position {}", status.source, ToString(log.end().position)),
          now);
