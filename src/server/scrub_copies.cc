@@ -188,7 +188,7 @@ class PeerCopies final : public scrub::OtherCopies {
       if (bytes.ok()) return Found{std::move(bytes).value(), server};
       const bool answered = client.ok() && bytes.status().code() == base::Code::kNotFound;
       all_answered = all_answered && answered;
-      const std::string& text = bytes.status().message();
+      const std::string text = bytes.status().message();
       said += fmt::format("{}{}: {}", said.empty() ? "" : "; ", server,
                           text.substr(0, text.find('\n')));
     }

@@ -79,8 +79,10 @@ def pages_of(path, kind):
         start = (page - 1) * PAGE + at
         return int.from_bytes(content[start:start + size], 'big')
     if kind == 'cold':
-        cells = number(root, 3, 2)
-        return [number(root, number(root, 12 + 2 * i, 2)) for i in range(cells)]
+        pages = [root]
+        while number(pages[0], 0, 1) == 5:  # interior
+            pages = [number(page, number(page, 12 + 2 * i, 2)) for page in pages for i in range(number(page, 3, 2))]
+        return pages
     trunk, leaves = number(1, 32), []
     while trunk:
         leaves += [number(trunk, 8 + 4 * i) for i in range(number(trunk, 4))]
