@@ -188,9 +188,9 @@ class PeerCopies final : public scrub::OtherCopies {
       if (bytes.ok()) return Found{std::move(bytes).value(), server};
       const bool answered = client.ok() && bytes.status().code() == base::Code::kNotFound;
       all_answered = all_answered && answered;
-      const std::string text = bytes.status().message();
-      said += fmt::format("{}{}: {}", said.empty() ? "" : "; ", server,
-                          text.substr(0, text.find('\n')));
+      const std::string text = client.ok() ? bytes.status().message() : "is not reachable";
+      said +=
+          fmt::format("{}{} {}", said.empty() ? "" : "; ", server, text.substr(0, text.find('\n')));
     }
     if (servers.empty()) return base::NotFound("there is no other copy");
     if (all_answered) return base::NotFound("no other copy has it: " + said);

@@ -59,7 +59,7 @@ class ScrubService::Reporter final : public scrub::Listener {
 
   void OnFound(const Finding& finding) override {
     Tell(EventNumber::kDamageFound, Severity::kWarning,
-         fmt::format("{} of {} on {} is damaged: {}\nlook at that server's disk: smartctl -a, "
+         fmt::format("{} of {} on {} is damaged: {}; look at that server's disk: smartctl -a, "
                      "dmesg",
                      finding.Name(), copy_.name(), context_.server, DamageOf(finding)));
   }
@@ -75,7 +75,7 @@ class ScrubService::Reporter final : public scrub::Listener {
   void OnNotRepaired(const Finding& finding) override {
     const bool waits = finding.outcome == Finding::Outcome::kWaiting;
     Tell(EventNumber::kDamageNotRepaired, waits ? Severity::kWarning : Severity::kError,
-         fmt::format("{} of {} on {} is damaged and {}: {}\n{}", finding.Name(), copy_.name(),
+         fmt::format("{} of {} on {} is damaged and {}: {}; {}", finding.Name(), copy_.name(),
                      context_.server, waits ? "not repaired yet" : "could not be repaired",
                      finding.why, HintFor(finding)));
   }
@@ -83,7 +83,7 @@ class ScrubService::Reporter final : public scrub::Listener {
     const bool is_passive = copy_.passive != nullptr;
     Tell(
         EventNumber::kScrubStopped, Severity::kError,
-        fmt::format("the scrub of {} on {} was stopped: {}\n{}", copy_.name(), context_.server, why,
+        fmt::format("the scrub of {} on {} was stopped: {}; {}", copy_.name(), context_.server, why,
                     is_passive ? "it is resynchronised; look at that server's disk"
                                : "make another copy the active one (understudy switchover run), "
                                  "and look at that server's disk"));
