@@ -140,6 +140,7 @@ enum class EventNumber : uint32_t {
   kFailsafeEntered = 2006,
   kFailsafeLeft = 2007,
   kFailsafeRefused = 2008,
+  kSuperseded = 2009,
   kCopyAdded = 2020,
   kCopyRemoved = 2021,
   kCopySuspended = 2022,
