@@ -122,7 +122,8 @@ void Writer::EndStep(bool done, WriterCode code) {
 
 void Writer::Leave() {
   base::MutexLock lock(mutex_);
-  EndStep(true, WriterCode::kOk);
+  const bool failed = session_ && session_->failure;  // an Abort's step still tells of it
+  EndStep(true, failed ? session_->failure->code : WriterCode::kOk);
 }
 
 void Writer::Fail(WriterFailure failure) {
