@@ -8,6 +8,7 @@
 //   admin_backups.cc    backups                          admin_moves.cc   switchover, failover
 //   admin_settings.cc   dial, preference, pause          admin_health.cc  health, maintenance
 //   admin_rebalance.cc  rebalance, failsafe mode
+//   admin_backup_forward.cc  one that another server takes
 //   admin_writers.cc    writers, sessions, holds, settings
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
 // Threading: thread-safe.
@@ -114,7 +115,14 @@ class Admin final : public rpc::AdminBackend {
   base::Status RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
                              const Sender<v1::RunBackupResponse>& send);
   base::Status ForwardBackup(const std::string& server, const v1::RunBackupRequest& request,
+                             const rpc::CallContext& call,
                              const Sender<v1::RunBackupResponse>& send);
+  base::Status FollowBackup(const std::string& server, const std::string& session,
+                            const v1::RunBackupRequest& request, const rpc::CallContext& call,
+                            const Sender<v1::RunBackupResponse>& send);
+  base::Status FinishFollowed(rpc::AdminClient& client, const v1::BackupSessionStatus& status,
+                              const v1::RunBackupRequest& request,
+                              const Sender<v1::RunBackupResponse>& send);
   base::Result<std::string> RepositoryPath(const std::string& asked);
 
   const ServerContext context_;

@@ -126,21 +126,7 @@ base::Status Admin::RunBackup(const v1::RunBackupRequest& request, const rpc::Ca
   ASSIGN_OR_RETURN(const std::string server,
                    ChooseBackupServer(request.database(), request.from()));
   if (server == context_.server) return RunBackupHere(resolved, call, send);
-  return ForwardBackup(server, resolved, send);
-}
-
-base::Status Admin::ForwardBackup(const std::string& server, const v1::RunBackupRequest& request,
-                                  const Sender<v1::RunBackupResponse>& send) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::AdminClient> client, Dial(server));
-  v1::RunBackupRequest forward = request;
-  forward.set_forwarded(true);
-  const base::Status status = client->RunBackup(
-      forward, [&](const v1::RunBackupResponse& response) { return send(response); });
-  if (status.code() != base::Code::kUnavailable) return status;
-  return base::Unavailable(fmt::format(
-      "the connection to server {}, which takes the backup, was lost: {}\nthe backup goes "
-      "on there: understudy events and understudy backup list tell how it ends",
-      server, status.message()));
+  return ForwardBackup(server, resolved, call, send);
 }
 
 base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
@@ -160,6 +146,7 @@ base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc
     }
     v1::RunBackupResponse response;
     response.set_server(context_.server);
+    response.set_session(session->options().id);
     if (!view.ended) {
       FillProgress(view.progress, response.mutable_progress());
       if (!view.waiting_for.empty()) {

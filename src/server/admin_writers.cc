@@ -233,8 +233,8 @@ base::Result<v1::AnnounceBackupResponse> Admin::AnnounceBackup(
       copy == nullptr ? base::Result<Mount>(base::NotFound("")) : copy->mount();
   if (!mount.ok()) return response;
   response.set_active(true);
-  if (const auto other =
-          backups_.announced().Announce(lease, std::chrono::milliseconds(request.lasts_ms()))) {
+  if (const auto other = backups_.announced().Announce(
+          lease, std::chrono::milliseconds(request.lasts_ms()), request.has_turn())) {
     response.set_other(ToString(*other));
   }
   const base::Position end = mount->log->durable();

@@ -13,20 +13,18 @@ using cluster::EventNumber;
 using cluster::Severity;
 
 std::optional<BackupLease> AnnouncedBackups::Announce(const BackupLease& lease,
-                                                      base::Duration lasts) {
+                                                      base::Duration lasts, bool has_turn) {
   Expire();
   const base::SteadyTime until =
       context_.env.Now() + std::clamp(lasts, base::Duration(0), kLastsMax);
   {
     base::MutexLock lock(mutex_);
     const auto found = entries_.find(lease.database);
-    if (found != entries_.end()) {
-      if (found->second.lease.id != lease.id) return found->second.lease;
-      found->second = {lease, until};
-      return std::nullopt;
-    }
-    if (entries_.size() >= kBackupsMax) return std::nullopt;  // it is in the coordinator
+    const bool known = found != entries_.end() && found->second.lease.id == lease.id;
+    if (found != entries_.end() && !known && !has_turn) return found->second.lease;
+    if (found == entries_.end() && entries_.size() >= kBackupsMax) return std::nullopt;
     entries_[lease.database] = {lease, until};
+    if (known) return std::nullopt;
   }
   context_.events.Add(lease.type == "incremental" ? EventNumber::kSurrogateIncremental
                                                   : EventNumber::kSurrogateBackup,

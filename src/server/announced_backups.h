@@ -23,9 +23,11 @@ class AnnouncedBackups {
 
   explicit AnnouncedBackups(const ServerContext& context) : context_(context) {}
 
-  // Another one of the same database that runs: then nothing is changed.
+  // Another one of the same database that runs: then nothing is changed. One that has the turn in
+  // the coordinator takes the other's place: that one has ended, and could not say so here.
   std::optional<cluster::BackupLease> Announce(const cluster::BackupLease& lease,
-                                               base::Duration lasts) EXCLUDES_LOCK(mutex_);
+                                               base::Duration lasts, bool has_turn)
+      EXCLUDES_LOCK(mutex_);
   void End(const cluster::BackupLease& lease, bool succeeded) EXCLUDES_LOCK(mutex_);
   std::optional<cluster::BackupLease> Find(const std::string& database) EXCLUDES_LOCK(mutex_);
   // Forgets those that were not announced again; called now and then.

@@ -102,6 +102,10 @@ base::Result<v1::AnnounceBackupResponse> BackupTurn::Announce(const std::string&
   request.set_lasts_ms(lasts_ / std::chrono::milliseconds(1));
   request.set_ended(ended);
   request.set_succeeded(succeeded);
+  {
+    base::MutexLock lock(mutex_);
+    request.set_has_turn(ours_);
+  }
   ASSIGN_OR_RETURN(const auto client, DialServer(context_, active));
   return client->AnnounceBackup(request, limit);
 }

@@ -194,6 +194,23 @@ class Writers(base.FailoverCase):
         journal = os.path.join(self.lab.directory, "s2", "data", ".backups")
         base.wait_until(lambda: os.listdir(journal) == [], "its journal is gone")
 
+    def test_the_backup_of_a_dead_server_is_taken_from_another_copy(self):
+        process, go = self.exec_in_background("true", "--from", "s3", server="s3")
+        self.wait_running("s3")
+        run = subprocess.Popen([base.UNDERSTUDY, "backup", "run", "orders", "--wait", "60s", "--to", self.repository,
+                                "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                               env=self.lab.environment | {"UNDERSTUDY_SERVER": "s1"})
+        self.addCleanup(run.kill)
+        base.wait_until(lambda: self.lab.ask("holds", "orders")["waiting"], "it waits for its turn")
+        self.assertIn("on s2, for backup run", self.lab.ask("holds", "orders")["waiting"][0])
+        self.lab.ok("lab", "kill", "s2")
+        base.wait_until(lambda: any("on s3, for backup run" in w for w in self.lab.ask("holds", "orders")["waiting"]),
+                        "it is taken anew from s3")
+        open(go, "w", encoding="ascii").close()
+        out, _ = run.communicate(timeout=60)
+        self.assertEqual((run.returncode, process.wait(60)), (0, 0))
+        self.assertEqual(json.loads(out)["backup"]["server"], "s3")
+
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[2:]], verbosity=2)
