@@ -60,7 +60,7 @@ class ShipConnection final : public ship::Channel {
   bool TrySend(ship::Message&& message) override EXCLUDES_LOCK(mutex_);
   bool closed() const override EXCLUDES_LOCK(mutex_);
   void Close() override;
-  // Why it closed, for events; empty while open.
+  // Why it closed, for events; empty while open, and never once closed() is true.
   std::string cause() const EXCLUDES_LOCK(mutex_);
 
  private:
@@ -70,6 +70,8 @@ class ShipConnection final : public ship::Channel {
   bool CheckHello(const v1::ShipMessage& message) EXCLUDES_LOCK(mutex_);
   bool PushIncoming(ship::Message&& message) EXCLUDES_LOCK(mutex_);
   void End(const std::string& cause) EXCLUDES_LOCK(mutex_);
+  // Ended, and it is known why: a stream tells that only once nobody uses it any more.
+  bool over() const REQUIRES_LOCK(mutex_) { return ended_ && !cause_.empty(); }
 
   struct Queue {
     std::deque<ship::Message> messages;
