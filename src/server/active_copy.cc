@@ -111,7 +111,11 @@ void ActiveCopy::Run() {
     }
     if (const base::Status status = TryMount(); !status.ok()) {
       // Cancelled: while pre_mount ran it ceased to be a copy that may be mounted.
-      if (status.code() != base::Code::kCancelled) OnFailure(status);
+      if (status.code() == base::Code::kFenced) {
+        OnFenced(status);
+      } else if (status.code() != base::Code::kCancelled) {
+        OnFailure(status);
+      }
       continue;
     }
     RunMounted();
@@ -179,6 +183,14 @@ void ActiveCopy::SetUnfenced(bool unfenced) {
 void ActiveCopy::CloseMount() {
   base::MutexLock lock(mutex_);
   mount_ = {};
+}
+
+// The registry has decided otherwise, and its record is on the way here: nothing has failed.
+void ActiveCopy::OnFenced(const base::Status& status) {
+  base::Diag(base::DiagLevel::kInfo, "server", "not mounted",
+             {{"database", options_.name}, {"why", status.message()}});
+  CloseMount();
+  Rest(kWaitMax);
 }
 
 void ActiveCopy::OnFailure(const base::Status& status) {

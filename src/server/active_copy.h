@@ -164,6 +164,7 @@ class ActiveCopy {
   base::Result<bool> Follow();
   void AwaitWork();
   void Rest(base::Duration limit);
+  void OnFenced(const base::Status& status);
   void OnFailure(const base::Status& status);
   void Publish();
   void CloseCapture() EXCLUDES_LOCK(mutex_);
