@@ -16,9 +16,9 @@
 #include "server/coordinator_factory.h"
 #include "server/diag_sink.h"
 #include "server/failover_watch.h"
-#include "server/fence.h"
 #include "server/managed_etcd.h"
 #include "server/ship_sessions.h"
+#include "server/start_fence.h"
 #include "server/web_status.h"
 #include "web/http_server.h"
 
@@ -71,35 +71,9 @@ bool PauseForSignal(base::Duration pause) {
   return number != SIGTERM && number != SIGINT;
 }
 
-// Databases that were left mounted are fenced when the coordinator does not answer soon: the lease
-// that allowed them to be written ends, and another copy may be mounted then.
-class StartFence {
- public:
-  StartFence(env::Env& env, std::string data_dir, base::Duration lease)
-      : env_(env), data_dir_(std::move(data_dir)), due_(env.Now() + lease / 4) {}
-  void Look(base::SteadyTime now) {
-    if (done_ || now < due_) return;
-    done_ = true;
-    for (const Fenced& fenced : FenceLeftMounted(env_, data_dir_, std::chrono::seconds(1))) {
-      base::Diag(base::DiagLevel::kWarning, "server",
-                 "a database was left mounted and the coordinator does not answer",
-                 {{"database", fenced.database},
-                  {"path", fenced.path},
-                  {"fenced", fenced.status.ToString()}});
-    }
-  }
-
- private:
-  env::Env& env_;
-  const std::string data_dir_;
-  const base::SteadyTime due_;
-  bool done_ = false;
-};
-
 // At the start the coordinator may be busy or away for a while: another daemon is held up in it, or
 // the whole group starts after a power cut.
-base::Status RetryAtStart(env::Env& env, StartFence& fence,
-                          const std::function<base::Status()>& attempt) {
+base::Status RetryAtStart(env::Env& env, const std::function<base::Status()>& attempt) {
   const base::SteadyTime end = env.Now() + kStartPatience;
   for (bool told = false;; told = true) {
     base::Status status = attempt();
@@ -107,7 +81,6 @@ base::Status RetryAtStart(env::Env& env, StartFence& fence,
     const bool passing = code == base::Code::kBusy || code == base::Code::kUnavailable ||
                          code == base::Code::kTimedOut;
     if (!passing || env.Now() >= end) return status;
-    fence.Look(env.Now());
     if (!told) {
       base::Diag(base::DiagLevel::kWarning, "cluster", "the coordinator does not answer, trying on",
                  {{"why", status.ToString()}});
@@ -209,7 +182,7 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   ASSIGN_OR_RETURN(const std::unique_ptr<ManagedEtcd> member, StartMember(env, config));
   std::unique_ptr<cluster::Coordinator> coordinator;
   StartFence fence(env, directory.path, config.coordinator.lease);
-  RETURN_IF_ERROR(RetryAtStart(env, fence, [&]() -> base::Status {
+  RETURN_IF_ERROR(RetryAtStart(env, [&]() -> base::Status {
     ASSIGN_OR_RETURN(coordinator, OpenCoordinator(env, config.coordinator));
     return {};
   }));
@@ -241,7 +214,7 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   const WebStatus web_status(context, host, cache);
   ASSIGN_OR_RETURN(const std::unique_ptr<web::HttpServer> web, StartWeb(config.web, web_status));
   if (web != nullptr) self.web = WithPort(config.web.advertise, web->port());
-  RETURN_IF_ERROR(RetryAtStart(env, fence, [&] { return watch.Start(self); }));
+  RETURN_IF_ERROR(RetryAtStart(env, [&] { return watch.Start(self, [&] { fence.Stop(); }); }));
 
   FailoverWatch failover(context, host, watch);
 
