@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigwaitinfo is POSIX
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -19,6 +20,7 @@
 #include "server/managed_etcd.h"
 #include "server/ship_sessions.h"
 #include "server/start_fence.h"
+#include "server/wall_clock.h"
 #include "server/web_status.h"
 #include "web/http_server.h"
 
@@ -38,6 +40,9 @@ constexpr base::Duration kShipGrace = std::chrono::seconds(2);
 constexpr base::Duration kStartPatience = std::chrono::seconds(60);
 constexpr base::Duration kStartRetry = std::chrono::milliseconds(50);
 
+// How often the wall clock is looked at.
+constexpr base::Duration kClockLook = std::chrono::seconds(1);
+
 sigset_t DaemonSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -55,12 +60,27 @@ void BlockSignals() {
   sigaction(SIGPIPE, &ignore, nullptr);
 }
 
-int WaitForSignal() {
+// As after a crash, in the same process: what waits for a time of the wall clock waits no more.
+[[noreturn]] void BeginAnew(const std::string& config_path, base::Duration set_back) {
+  base::Diag(base::DiagLevel::kWarning, "server",
+             "the wall clock was set back; the daemon begins anew, because connections to other "
+             "servers wait by that clock",
+             {{"by_ms", set_back / std::chrono::milliseconds(1)}});
+  execl("/proc/self/exe", "understudyd", "--config", config_path.c_str(), nullptr);
+  base::Diag(base::DiagLevel::kError, "server", "it could not", {{"why", std::strerror(errno)}});
+  _exit(1);
+}
+
+int WaitForSignal(env::Env& env, const std::string& config_path) {
   const sigset_t signals = DaemonSignals();
-  int number = 0;
-  while (sigwait(&signals, &number) != 0) {
+  const timespec look{kClockLook / std::chrono::seconds(1), 0};
+  WallClock clock;
+  while (true) {
+    const int number = sigtimedwait(&signals, nullptr, &look);
+    if (number > 0) return number;
+    const base::Duration set_back = clock.Observe(env.Now(), env.WallNow());
+    if (set_back > WallClock::kStepBackMax) BeginAnew(config_path, set_back);
   }
-  return number;
 }
 
 // False: a signal that ends the daemon came.
@@ -223,7 +243,7 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
       fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
   sd_notify(0, "READY=1");
   int number = 0;
-  while ((number = WaitForSignal()) == SIGHUP) {
+  while ((number = WaitForSignal(env, config_path)) == SIGHUP) {
     sd_notify(0, "RELOADING=1");
     Reload(env, settings, config_path);
     host.RetryLinks();
