@@ -180,9 +180,18 @@ void ActiveCopy::SetUnfenced(bool unfenced) {
   changed_.NotifyAll();
 }
 
+void ActiveCopy::SetFinal() {
+  {
+    base::MutexLock lock(mutex_);
+    final_ = mount_.log != nullptr;
+  }
+  NotifyListeners();
+}
+
 void ActiveCopy::CloseMount() {
   base::MutexLock lock(mutex_);
   mount_ = {};
+  final_ = false;
 }
 
 // The registry has decided otherwise, and its record is on the way here: nothing has failed.
@@ -202,6 +211,7 @@ void ActiveCopy::OnFailure(const base::Status& status) {
     failure_ = status;
     failure_time_ = context_.env.WallNow();
     mount_ = {};
+    final_ = false;
   }
   SetState(State::kFailed);
   if (first) {
