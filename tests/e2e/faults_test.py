@@ -40,19 +40,19 @@ class Scene:
     """A group with two databases, their applications, and what the checker has to know."""
 
     def __init__(self, understudy, *, servers=3, lab=False, etcd='managed', supervise=(), clocks=(), small_disk='',
-                 rate=50, verbose=True):
+                 failsafe=False, rate=50, verbose=True):
         self.verbose, self.began = verbose, time.monotonic()
         self.directory = tempfile.mkdtemp(prefix='understudy-faults-')
         self.network, self.group, self.workload, self.history = None, None, None, None
         self.small_disk, self.downs, self.crashes = small_disk, [], []
         self.injected = []  # faults that are not healed yet
         try:
-            self._start(understudy, servers, lab, etcd, supervise, clocks, rate)
+            self._start(understudy, servers, lab, etcd, supervise, clocks, failsafe, rate)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, understudy, servers, lab, etcd, supervise, clocks, rate):
+    def _start(self, understudy, servers, lab, etcd, supervise, clocks, failsafe, rate):
         names = [f's{number + 1}' for number in range(servers)]
         if lab:
             self.group = LabGroup(self.directory, understudy, servers, lease=LEASE_SECONDS)
@@ -63,6 +63,8 @@ class Scene:
         if self.small_disk:
             faults.mount_small_disk(self.group.data(self.small_disk), DISK_BYTES)
         self.group.start_all()
+        if failsafe:
+            self.group.ok('s1', 'activation', 'failsafe', 'on')
         self.paths = {'orders': self.group.add_database('orders', 's1'), 'stock': self.group.add_database('stock', 's2')}
         self.history = History(self.group, self.paths)
         self.history.start()
@@ -70,7 +72,7 @@ class Scene:
         for name in self.paths:
             wait_until(f'{name} is written', lambda name=name: self.workload.count(name) > 20)
         self.descriptors = self.group.descriptors()
-        self.say('the group is up')
+        self.say(f'the group is up{", in failsafe mode" if failsafe else ""}')
 
     def say(self, text):
         if self.verbose:
@@ -229,12 +231,6 @@ class Partitions(FaultsCase):
         self.assert_taken_over(fault, active)
         self.scene.heal(fault)
 
-    def test_nobody_hears_it(self):
-        active = self.scene.active('orders')
-        fault = self.scene.inject(faults.mute(self.scene.group.servers, active))
-        self.assert_taken_over(fault, active)
-        self.scene.heal(fault)
-
     def test_no_two_servers_hear_each_other(self):
         servers = self.scene.group.servers
         fault = self.scene.inject(faults.Rules('everybody alone', [(a, b) for a in servers for b in servers if a != b]))
@@ -282,8 +278,8 @@ class Processes(FaultsCase):
         self.scene.heal(cut)
 
     def test_a_killed_daemon_whose_applications_go_on(self):
-        active = self.scene.active('stock')
-        self.assertNotEqual(active, 's1')
+        active = 's2'  # without a supervisor
+        self.move('stock', active)
         fault = self.scene.inject(faults.Killed(active))
         before = self.scene.workload.count('stock', active)
         self.scene.await_writes('stock', self.others(active))
@@ -313,6 +309,30 @@ class Processes(FaultsCase):
             self.scene.group.ok(self.scene.active(database), 'switchover', database, '--to', server)
             self.scene.await_writes(database, [server])
             self.scene.settle()
+
+
+class WithoutCoordinator(FaultsCase):
+    options = {'etcd': 'own', 'failsafe': True, 'clocks': ('s1',)}
+
+    def test_all_servers_agree_to_go_on_until_one_is_cut_off(self):
+        servers = self.scene.group.servers
+        active = self.scene.active('orders')
+        etcd = self.scene.inject(faults.MembersLost(servers))
+        self.scene.await_writes('orders', [active], more=6 * 50)  # through more than two leases
+        cut = self.scene.inject(faults.isolate(servers, active))
+        self.assert_stops('orders', 2 * LEASE_SECONDS)
+        self.scene.heal(etcd)
+        self.scene.await_writes('orders', self.others(active))
+        self.scene.heal(cut)
+
+    def test_a_clock_is_set_back_while_its_server_is_cut_off(self):
+        self.scene.group.step_clock('s1', 100_000)
+        cut = self.scene.inject(faults.without_etcd(self.scene.group.servers, 's1'))
+        step = self.scene.inject(faults.ClockStep('s1', 10))
+        pause(2)
+        self.scene.heal(cut)
+        self.scene.settle()  # s1 stayed away for as long as the step
+        self.scene.heal(step)
 
 
 class FiveServers(FaultsCase):
@@ -374,7 +394,8 @@ def run_random(options):
     names = [f's{number + 1}' for number in range(options.servers)]
     scene = Scene(options.understudy, servers=options.servers, lab=lab, etcd=options.etcd,
                   supervise=() if lab else choice.sample(names, 1), small_disk='' if lab else choice.choice(names),
-                  clocks=choice.sample(names, 1) if options.clocks and not lab else ())
+                  failsafe=choice.random() < 0.4 if options.failsafe is None else options.failsafe == 'on',
+                  clocks=choice.sample(names, 1) if shutil.which('cc') and not lab else ())
     keep = options.keep
     try:
         Nemesis(scene, seed, scene.say).run(options.seconds)
@@ -401,7 +422,7 @@ def main():
     parser.add_argument('--servers', type=int, default=3)
     parser.add_argument('--lab', action='store_true')
     parser.add_argument('--etcd', choices=('own', 'managed'), default='managed')
-    parser.add_argument('--clocks', action='store_true')
+    parser.add_argument('--failsafe', choices=('on', 'off'))
     parser.add_argument('--keep', action='store_true')
     parser.add_argument('--keep-failed', action='store_true')
     parser.add_argument('--verbose', action='store_true')

@@ -213,7 +213,7 @@ class MembersLost(Fault):
 
 
 class ClockStep(Fault):
-    """The wall clock of one server jumps, and jumps back."""
+    """The wall clock of one server jumps, and jumps back. After a jump back the daemon starts anew."""
     needs_root = True
 
     def __init__(self, server, seconds):
@@ -223,10 +223,15 @@ class ClockStep(Fault):
         return f'the clock of {self.server} jumps by {self.seconds} s'
 
     def inject(self, scene):
-        scene.group.step_clock(self.server, self.seconds)
+        self.step(scene, self.seconds)
 
     def heal(self, scene):
-        scene.group.step_clock(self.server, 0)
+        self.step(scene, 0)
+
+    def step(self, scene, seconds):
+        now = time.monotonic()
+        scene.downs.append(Down(self.server, now, now + GRACE_SECONDS))
+        scene.group.step_clock(self.server, seconds)
 
 
 class DiskFull(Fault):
