@@ -49,7 +49,8 @@ static long Call(long number, long a, long b, long c, long d, long e, long f) {
 }
 
 static int64_t ToNanoseconds(const struct timespec* time) {
-  return time->tv_sec * kSecond + time->tv_nsec;
+  const int64_t latest = INT64_MAX / kSecond / 2;  // for who waits for ever
+  return (time->tv_sec < latest ? time->tv_sec : latest) * kSecond + time->tv_nsec;
 }
 
 static struct timespec FromNanoseconds(int64_t time) {
@@ -96,7 +97,8 @@ static struct timespec NextSlice(const struct timespec* until, int* last) {
   const int64_t end = ToNanoseconds(until) - Difference();
   const int64_t slice = ToNanoseconds(&now) + kSlice;
   *last = end <= slice;
-  return FromNanoseconds(*last ? end : slice);
+  if (!*last) return FromNanoseconds(slice);
+  return FromNanoseconds(end > 0 ? end : 0);  // the kernel knows no time before 1970
 }
 
 static long WaitOnFutex(long a, long b, long c, const struct timespec* until, long e, long f) {

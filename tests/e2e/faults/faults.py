@@ -266,7 +266,3 @@ def unmount(path, keep=False):
     if keep:
         shutil.copytree(path, path + '.kept', dirs_exist_ok=True)
     subprocess.run(['umount', '-l', path], check=False, capture_output=True)
-
-
-def has_mount():
-    return shutil.which('mount') is not None and os.geteuid() == 0

@@ -72,6 +72,7 @@ class Nemesis:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.heal_due()
+            self.scene.restart_ended()
             if len(self.active) < FAULTS_AT_ONCE_MAX:
                 self.inject()
             pause(self.random.uniform(0.5, 4))
