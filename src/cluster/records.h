@@ -123,6 +123,12 @@ struct CopyStatusRecord {
 
 // Event numbers: those of MSExchangeRepl where it has one for the same thing.
 enum class EventNumber : uint32_t {
+  // On the active copy's server, of a backup of another copy (ESE's numbers for surrogate backups).
+  kSurrogateBackup = 210,
+  kSurrogateIncremental = 211,
+  kSurrogateCompleted = 213,
+  kSurrogateFailed = 214,
+  kSurrogateExpired = 215,
   kServerStarted = 2001,
   kServerStopped = 2002,
   kServerLost = 2003,
@@ -158,6 +164,9 @@ enum class EventNumber : uint32_t {
   kBackupStarted = 2040,
   kBackupCompleted = 2041,
   kBackupFailed = 2042,
+  kBackupAlone = 2043,      // the coordinator or the active copy's server cannot be told of it
+  kBackupNotAlone = 2044,   // again
+  kBackupAbandoned = 2045,  // its requester is silent
   kCaptureFailed = 2050,
   kGapHealed = 2051,
   kRolledForward = 2052,
