@@ -66,7 +66,7 @@ class ShipConnection final : public ship::Channel {
   bool closed() const override EXCLUDES_LOCK(mutex_);
   uint64_t heard() const override { return heard_; }
   void Close() override;
-  // Why it closed, for events; empty while open.
+  // Why it closed, for events; empty while open, and never once closed() is true.
   std::string cause() const EXCLUDES_LOCK(mutex_);
 
  private:
@@ -87,6 +87,8 @@ class ShipConnection final : public ship::Channel {
   base::Status Arrived(const v1::ShipMessage& wire) EXCLUDES_LOCK(mutex_);
   bool PushIncoming(ship::Message&& message) EXCLUDES_LOCK(mutex_);
   void End(const std::string& cause) EXCLUDES_LOCK(mutex_);
+  // Ended, and it is known why: a stream tells that only once nobody uses it any more.
+  bool over() const REQUIRES_LOCK(mutex_) { return ended_ && !cause_.empty(); }
 
   struct Queue {
     std::deque<ship::Message> messages;

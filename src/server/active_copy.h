@@ -171,7 +171,9 @@ class ActiveCopy {
   base::Status RunCapture();
   base::Result<bool> Follow();
   void AwaitWork();
+  base::Duration BeforeDismount(base::Duration limit) const;
   void Rest(base::Duration limit);
+  void OnFenced(const base::Status& status);
   void OnFailure(const base::Status& status);
   void Publish();
   void CloseCapture() EXCLUDES_LOCK(mutex_);

@@ -173,6 +173,12 @@ base::Status ActiveCopy::TryMount() {
   RETURN_IF_ERROR(OpenCapture(*handover.log, term, marked && handover.at_log_end));
   // From here on a crash leaves a database that applications may have written.
   RETURN_IF_ERROR(SaveMark());
+  // All that took time, perhaps frozen: nobody may write a copy that is not to be mounted any more.
+  if (marked && !MayBeMounted(base::Duration(0))) {
+    CloseCapture();
+    RETURN_IF_ERROR(ClearMountMark(context_.env, options_.paths));
+    return base::Cancelled(WhyNotMounted());
+  }
   SetUnfenced(true);
   if (marked) RETURN_IF_ERROR(handover.lock->SetReadOnlyMark(false));
   handover.lock.reset();

@@ -5,6 +5,7 @@
 
 #include "cluster/embedded_coordinator.h"
 #include "server/active_copy.h"
+#include "server/mount_mark.h"
 #include "server/reseed_mark.h"
 #include "sqlite/connection.h"
 #include "testing/temp_dir.h"
@@ -43,8 +44,9 @@ class MountTest : public ::testing::Test {
     mark.why = "diverged: other records";
     ASSERT_TRUE(SaveReseedMark(env_, PathsOf(data_dir(), "orders").directory, mark).ok());
   }
-  std::unique_ptr<ActiveCopy> Start(const std::string& taken_from = "") {
+  std::unique_ptr<ActiveCopy> Start(const std::string& taken_from = "", const Peers& peers = {}) {
     ActiveCopy::Options options;
+    options.peers = peers;
     options.name = "orders";
     options.id = id_;
     options.path = path_;
@@ -86,6 +88,26 @@ TEST_F(MountTest, ACopyWhosePagesAreBeingReplacedIsNotMounted) {
     copy->WaitPeerProgress(std::chrono::milliseconds(10));
   }
   EXPECT_EQ(copy->Status().state(), "Mounted");
+}
+
+// It looked after its lease at its next attempt to mount only, up to 5 s later.
+TEST_F(MountTest, ACopyThatFailsAndCanBeWrittenIsFencedBeforeTheLeaseEnds) {
+  Mark(id_);
+  ASSERT_TRUE(SaveMountMark(env_, PathsOf(data_dir(), "orders"), {path_, "", "", true}).ok());
+  const auto write = [&] {
+    auto connection = sqlite::Connection::Open(path_, {});
+    return connection.ok() ? (*connection)->Execute("INSERT INTO t VALUES (1)")
+                           : connection.status();
+  };
+  // Attempts are made after 0, 0.2, 0.6, 1.4, 3 and 6.2 s.
+  authority_.Extend(env_.Now() + std::chrono::milliseconds(3'300) + authority_.margin());
+  const std::unique_ptr<ActiveCopy> copy = Start("", {{"s2", 0}});
+  EXPECT_TRUE(write().ok());
+  while (copy->Status().state() != "Dismounted" && authority_.Valid()) {
+    copy->WaitPeerProgress(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(authority_.Valid());
+  EXPECT_THAT(write().message(), HasSubstr("readonly"));
 }
 
 TEST_F(MountTest, TheMarkOfARemovedDatabaseOfThatNameIsNoObstacle) {

@@ -31,11 +31,12 @@ ClusterWatch::ClusterWatch(const ServerContext& context, CopyHost& host, GroupCa
 
 ClusterWatch::~ClusterWatch() { Stop(); }
 
-base::Status ClusterWatch::Start(cluster::ServerRecord self) {
+base::Status ClusterWatch::Start(cluster::ServerRecord self,
+                                 const std::function<void()>& before_copies) {
   self_ = std::move(self);
   context_.registry.coordinator().SetWakeup([signal = signal_] { signal->Notify(); });
   RETURN_IF_ERROR(KeepLease(context_.env.Now()));
-  RETURN_IF_ERROR(Poll());
+  RETURN_IF_ERROR(Poll(before_copies));
   thread_ = std::thread([this] { Run(); });
   return {};
 }
@@ -115,7 +116,7 @@ base::Status ClusterWatch::KeepLease(base::SteadyTime now) {
   return {};
 }
 
-base::Status ClusterWatch::Poll() {
+base::Status ClusterWatch::Poll(const std::function<void()>& before_copies) {
   cluster::Coordinator& coordinator = context_.registry.coordinator();
   bool databases = !seen_;
   bool servers = false;
@@ -142,6 +143,7 @@ base::Status ClusterWatch::Poll() {
       seen_.reset();  // read it all again
       return records.status();
     }
+    if (before_copies) before_copies();
     cache_.SetDatabases(*records);
     host_.Update(std::move(records).value());
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigwaitinfo is POSIX
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -17,10 +18,11 @@
 #include "server/diag_sink.h"
 #include "server/failover_watch.h"
 #include "server/failsafe.h"
-#include "server/fence.h"
 #include "server/managed_etcd.h"
 #include "server/rebalance_watch.h"
 #include "server/ship_sessions.h"
+#include "server/start_fence.h"
+#include "server/wall_clock.h"
 #include "server/web_status.h"
 #include "web/http_server.h"
 
@@ -40,6 +42,9 @@ constexpr base::Duration kShipGrace = std::chrono::seconds(2);
 constexpr base::Duration kStartPatience = std::chrono::seconds(60);
 constexpr base::Duration kStartRetry = std::chrono::milliseconds(50);
 
+// How often the wall clock is looked at.
+constexpr base::Duration kClockLook = std::chrono::seconds(1);
+
 sigset_t DaemonSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -57,12 +62,27 @@ void BlockSignals() {
   sigaction(SIGPIPE, &ignore, nullptr);
 }
 
-int WaitForSignal() {
+// As after a crash, in the same process: what waits for a time of the wall clock waits no more.
+[[noreturn]] void BeginAnew(const std::string& config_path, base::Duration set_back) {
+  base::Diag(base::DiagLevel::kWarning, "server",
+             "the wall clock was set back; the daemon begins anew, because connections to other "
+             "servers wait by that clock",
+             {{"by_ms", set_back / std::chrono::milliseconds(1)}});
+  execl("/proc/self/exe", "understudyd", "--config", config_path.c_str(), nullptr);
+  base::Diag(base::DiagLevel::kError, "server", "it could not", {{"why", std::strerror(errno)}});
+  _exit(1);
+}
+
+int WaitForSignal(env::Env& env, const std::string& config_path) {
   const sigset_t signals = DaemonSignals();
-  int number = 0;
-  while (sigwait(&signals, &number) != 0) {
+  const timespec look{kClockLook / std::chrono::seconds(1), 0};
+  WallClock clock;
+  while (true) {
+    const int number = sigtimedwait(&signals, nullptr, &look);
+    if (number > 0) return number;
+    const base::Duration set_back = clock.Observe(env.Now(), env.WallNow());
+    if (set_back > WallClock::kStepBackMax) BeginAnew(config_path, set_back);
   }
-  return number;
 }
 
 // False: a signal that ends the daemon came.
@@ -73,35 +93,9 @@ bool PauseForSignal(base::Duration pause) {
   return number != SIGTERM && number != SIGINT;
 }
 
-// Databases that were left mounted are fenced when the coordinator does not answer soon: the lease
-// that allowed them to be written ends, and another copy may be mounted then.
-class StartFence {
- public:
-  StartFence(env::Env& env, std::string data_dir, base::Duration lease)
-      : env_(env), data_dir_(std::move(data_dir)), due_(env.Now() + lease / 4) {}
-  void Look(base::SteadyTime now) {
-    if (done_ || now < due_) return;
-    done_ = true;
-    for (const Fenced& fenced : FenceLeftMounted(env_, data_dir_, std::chrono::seconds(1))) {
-      base::Diag(base::DiagLevel::kWarning, "server",
-                 "a database was left mounted and the coordinator does not answer",
-                 {{"database", fenced.database},
-                  {"path", fenced.path},
-                  {"fenced", fenced.status.ToString()}});
-    }
-  }
-
- private:
-  env::Env& env_;
-  const std::string data_dir_;
-  const base::SteadyTime due_;
-  bool done_ = false;
-};
-
 // At the start the coordinator may be busy or away for a while: another daemon is held up in it, or
 // the whole group starts after a power cut.
-base::Status RetryAtStart(env::Env& env, StartFence& fence,
-                          const std::function<base::Status()>& attempt) {
+base::Status RetryAtStart(env::Env& env, const std::function<base::Status()>& attempt) {
   const base::SteadyTime end = env.Now() + kStartPatience;
   for (bool told = false;; told = true) {
     base::Status status = attempt();
@@ -109,7 +103,6 @@ base::Status RetryAtStart(env::Env& env, StartFence& fence,
     const bool passing = code == base::Code::kBusy || code == base::Code::kUnavailable ||
                          code == base::Code::kTimedOut;
     if (!passing || env.Now() >= end) return status;
-    fence.Look(env.Now());
     if (!told) {
       base::Diag(base::DiagLevel::kWarning, "cluster", "the coordinator does not answer, trying on",
                  {{"why", status.ToString()}});
@@ -209,7 +202,7 @@ void ServeUntilStopped(env::Env& env, Settings& settings, const std::string& con
                        CopyHost& host) {
   sd_notify(0, "READY=1");
   int number = 0;
-  while ((number = WaitForSignal()) == SIGHUP) {
+  while ((number = WaitForSignal(env, config_path)) == SIGHUP) {
     sd_notify(0, "RELOADING=1");
     Reload(env, settings, config_path);
     host.RetryLinks();
@@ -227,7 +220,7 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   ASSIGN_OR_RETURN(const std::unique_ptr<ManagedEtcd> member, StartMember(env, config));
   std::unique_ptr<cluster::Coordinator> coordinator;
   StartFence fence(env, directory.path, config.coordinator.lease);
-  RETURN_IF_ERROR(RetryAtStart(env, fence, [&]() -> base::Status {
+  RETURN_IF_ERROR(RetryAtStart(env, [&]() -> base::Status {
     ASSIGN_OR_RETURN(coordinator, OpenCoordinator(env, config.coordinator));
     return {};
   }));
@@ -261,7 +254,7 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   const WebStatus web_status(context, host, cache);
   ASSIGN_OR_RETURN(const std::unique_ptr<web::HttpServer> web, StartWeb(config.web, web_status));
   if (web != nullptr) self.web = WithPort(config.web.advertise, web->port());
-  RETURN_IF_ERROR(RetryAtStart(env, fence, [&] { return watch.Start(self); }));
+  RETURN_IF_ERROR(RetryAtStart(env, [&] { return watch.Start(self, [&] { fence.Stop(); }); }));
 
   if (cache.Get() != nullptr && cache.Get()->failsafe) {
     promises.RestUntil(env.Now() + config.coordinator.lease);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 
 #include "base/thread_name.h"
 #include "server/ask_peers.h"
@@ -98,9 +99,9 @@ void Failsafe::Look(base::SteadyTime now) {
   // Confirmed a moment ago; or over: what is dismounted is mounted again with a lease only.
   const base::Duration left = context_.authority.until() - now;
   if (left > ahead || left <= base::Duration(0)) return;
-  std::set<std::string> others;
+  std::map<std::string, std::string> others;
   for (const cluster::ServerRecord& server : group->servers) {
-    if (server.name != context_.server) others.insert(server.name);
+    if (server.name != context_.server) others[server.name] = server.address;
   }
   Ask(now, others);
 }
@@ -115,7 +116,7 @@ void Failsafe::Left() {
                                   context_.server));
 }
 
-void Failsafe::Ask(base::SteadyTime now, const std::set<std::string>& others) {
+void Failsafe::Ask(base::SteadyTime now, const std::map<std::string, std::string>& others) {
   v1::ConfirmRequest request;
   const base::Duration lease = context_.settings.Get().coordinator.lease;
   request.set_server(context_.server);
@@ -130,10 +131,12 @@ void Failsafe::Ask(base::SteadyTime now, const std::set<std::string>& others) {
   base::Mutex mutex;
   std::map<std::string, std::string> refusals;
   const auto ask = [&](const std::string& server) -> base::Result<v1::ConfirmResponse> {
-    ASSIGN_OR_RETURN(const auto client, DialServer(context_, server));
+    ASSIGN_OR_RETURN(const auto client, DialServerAt(context_, server, others.at(server)));
     return client->Confirm(request, kPeerAnswerLimit);
   };
-  AskPeers(others, [&](const std::string& server) {
+  std::set<std::string> names;
+  for (const auto& [name, address] : others) names.insert(name);
+  AskPeers(names, [&](const std::string& server) {
     const base::Result<v1::ConfirmResponse> answer = ask(server);
     if (answer.ok() && answer->confirmed()) return;
     base::MutexLock lock(mutex);

@@ -12,7 +12,7 @@
 // Threading: Failsafe is confined to its thread, but for Stop. AnswerConfirm is thread-safe.
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
 #include <thread>
 
@@ -38,7 +38,8 @@ class Failsafe {
  private:
   void Run();
   void Look(base::SteadyTime now);
-  void Ask(base::SteadyTime now, const std::set<std::string>& others);
+  // Their names, and where they are as far as the registry was read.
+  void Ask(base::SteadyTime now, const std::map<std::string, std::string>& others);
   void Left();
 
   const ServerContext context_;

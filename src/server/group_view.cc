@@ -44,16 +44,18 @@ void FillAll(const std::string& server, const std::string& database, const v1::C
 
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,
                                                            const std::string& server) {
+  if (context.settings.Get().peers.contains(server)) return DialServerAt(context, server, "");
+  ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
+  return DialServerAt(context, server, record.address);
+}
+
+base::Result<std::unique_ptr<rpc::AdminClient>> DialServerAt(const ServerContext& context,
+                                                             const std::string& server,
+                                                             const std::string& announced) {
   const Config config = context.settings.Get();
-  std::string address;
-  if (const auto found = config.peers.find(server); found != config.peers.end()) {
-    address = found->second;
-  } else {
-    ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
-    address = record.address;
-  }
-  base::Result<std::unique_ptr<rpc::AdminClient>> client =
-      rpc::AdminClient::Connect(address, kPeerConnectLimit);
+  const auto found = config.peers.find(server);
+  base::Result<std::unique_ptr<rpc::AdminClient>> client = rpc::AdminClient::Connect(
+      found == config.peers.end() ? announced : found->second, kPeerConnectLimit);
   if (client.ok()) return client;
   return client.status().WithContext(fmt::format("server {}", server));
 }

@@ -23,6 +23,10 @@ inline constexpr base::Duration kPeerAnswerLimit = std::chrono::seconds(1);
 // A connection to another server, by [peers] of the configuration or what it announced.
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,
                                                            const std::string& server);
+// The same without asking the coordinator: `announced` is what the caller knows.
+base::Result<std::unique_ptr<rpc::AdminClient>> DialServerAt(const ServerContext& context,
+                                                             const std::string& server,
+                                                             const std::string& announced);
 
 struct GroupView {
   cluster::GroupRecord group;

@@ -23,6 +23,9 @@ namespace {
 constexpr base::Duration kLook = std::chrono::seconds(10);
 // Old revisions are of no use to a group beyond what a watch that was lost for a while asks for.
 constexpr const char* kRevisionsKept = "10000";
+// A member that was cut off or frozen would make the others elect anew when it is back, and they
+// answer nobody meanwhile. etcd 3.5 does it by itself.
+constexpr const char* kPreVote = "--pre-vote=true";
 
 int64_t Milliseconds(base::Duration time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
@@ -102,6 +105,7 @@ std::vector<std::string> ManagedEtcd::Command() const {
           "--initial-cluster=" + cluster,
           "--initial-cluster-token=" + options_.token,
           "--initial-cluster-state=new",
+          kPreVote,
           "--auto-compaction-mode=revision",
           fmt::format("--auto-compaction-retention={}", kRevisionsKept),
           "--logger=zap"};

@@ -66,7 +66,7 @@ base::Status PassiveCopy::Open(base::SteadyTime now) {
   if (mark_ && mark_->stage == ReseedMark::Stage::kRemoveLog) RETURN_IF_ERROR(RemoveOldLog());
   const base::Status log_opened = OpenLog();
   if (mark_ && mark_->stage == ReseedMark::Stage::kSave) return BeginSave(log_opened, now);
-  if (log_opened.code() == base::Code::kCorruption && now >= next_reseed_) {
+  if (log_opened.code() == base::Code::kCorruption && ReseedDue(now)) {
     Reseed(log_opened, false, now);
   }
   RETURN_IF_ERROR(log_opened);
@@ -228,7 +228,7 @@ void PassiveCopy::FollowReplay(base::SteadyTime now) {
     return;
   }
   const base::Status why = failure.WithContext("replay");
-  if (NeedsNewPages(failure.code()) && now >= next_reseed_) {
+  if (NeedsNewPages(failure.code()) && ReseedDue(now)) {
     Reseed(why, false, now);
   } else {
     CloseAll(why, now);
@@ -245,7 +245,7 @@ bool PassiveCopy::ReplayIsAtEnd() const {
 void PassiveCopy::FollowCopier(base::SteadyTime now) {
   const base::Status failure = copier_->failure();
   const bool gap = failure.code() == base::Code::kLogGap || failure.code() == base::Code::kDiverged;
-  about_to_reseed_ = gap && now >= next_reseed_ && !suspended_;
+  about_to_reseed_ = gap && ReseedDue(now) && !suspended_;
   if (!gap) history_due_ = {};
   if (about_to_reseed_) {
     if (HistoryReaches(now) && ReplayIsAtEnd()) Reseed(failure, false, now);

@@ -112,6 +112,7 @@ class PassiveCopy {
   void FollowSave(base::SteadyTime now, ship::RunResult& result);
   base::Status EnterStage(ReseedMark::Stage stage);
   base::Status RemoveOldLog();
+  bool ReseedDue(base::SteadyTime now) const;
   bool HistoryReaches(base::SteadyTime now);
   void FollowSeed(base::SteadyTime now, ship::RunResult& result);
   void SeedFailed(base::SteadyTime now);
@@ -151,6 +152,7 @@ class PassiveCopy {
   base::SteadyTime retry_at_{};
   base::Duration retry_delay_{};
   base::SteadyTime next_reseed_{};
+  base::Term reseed_term_;          // what source_term_ was at the last reseed
   bool about_to_reseed_ = false;    // waits for replay, or for the registry
   base::SteadyTime history_due_{};  // until when to wait for the registry; {}: not waiting
   base::SteadyTime next_retention_{};
