@@ -46,6 +46,13 @@ class Fields {
     if (!time.ok()) return Fail(fmt::format("{} is not a time", name));
     out = *time;
   }
+  // Milliseconds; more than kReplayLagMax counts as that.
+  void Get(const char* name, base::Duration& out) {
+    uint64_t milliseconds = 0;
+    Get(name, milliseconds);
+    constexpr uint64_t kMax = kReplayLagMax / std::chrono::milliseconds(1);
+    out = std::chrono::milliseconds(std::min(milliseconds, kMax));
+  }
   void Get(const char* name, base::Position& out) {
     const Json* field = Find(name);
     if (field == nullptr) return;
@@ -169,7 +176,8 @@ std::string ToJson(const DatabaseRecord& record) {
                       {"suspend_reason", copy.suspend_reason},
                       {"incarnation", copy.incarnation},
                       {"preference", copy.preference},
-                      {"activation_suspended", copy.activation_suspended}});
+                      {"activation_suspended", copy.activation_suspended},
+                      {"replay_lag_ms", copy.replay_lag / std::chrono::milliseconds(1)}});
   }
   Json history = Json::array();
   for (const TermStart& start : record.history) {
@@ -266,6 +274,7 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
       copy_fields.Get("incarnation", copy.incarnation);
       copy_fields.Get("preference", copy.preference);
       copy_fields.Get("activation_suspended", copy.activation_suspended);
+      copy_fields.Get("replay_lag_ms", copy.replay_lag);
       RETURN_IF_ERROR(copy_fields.status());
       record.copies.push_back(std::move(copy));
     }

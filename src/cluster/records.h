@@ -22,6 +22,8 @@ namespace understudy::cluster {
 // Of one database, as in an availability group of Exchange.
 inline constexpr size_t kCopiesMax = 16;
 inline constexpr size_t kHistoryMax = 64;  // terms remembered; older ones are dropped
+// How long a lagged copy may hold log back (docs/design/0008-lagged-copies.md), as in Exchange.
+inline constexpr base::Duration kReplayLagMax = std::chrono::hours(14 * 24);
 
 struct ServerRecord {
   std::string name;
@@ -45,6 +47,8 @@ struct CopyRecord {
   // Activation preference: among equally good copies the lowest number is mounted; 0: none.
   uint64_t preference = 0;
   bool activation_suspended = false;  // never mounted automatically
+  // Log is replayed only once it has been on this server for so long; 0: at once.
+  base::Duration replay_lag{};
 
   bool operator==(const CopyRecord&) const = default;
 };
@@ -135,6 +139,10 @@ enum class EventNumber : uint32_t {
   kCopyResumed = 2023,
   kCopyStateChanged = 2024,
   kCopyFailed = 2025,
+  kPlayDownStarted = 2027,
+  kPlayDownEnded = 2028,
+  kCopyExtracted = 2029,
+  kContentReplaced = 2037,
   kSeedStarted = 2030,
   kSeedCompleted = 2031,
   kSeedFailed = 2032,
