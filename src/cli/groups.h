@@ -12,6 +12,7 @@ Group HealthCommands();  // in server_commands.cc
 Group DatabaseCommands();
 Group StatusCommands();  // status, wait
 Group CopyCommands();
+std::vector<Command> LagCommands();  // of the group "copy": lag_commands.cc
 Group SwitchoverCommands();
 Group FailoverCommands();
 Group ActivationCommands();  // with the two above: move_commands.cc

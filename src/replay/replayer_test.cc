@@ -92,6 +92,8 @@ TEST_F(ReplayerTest, LeavesAloneWhatIsAfterItsLimit) {
     ASSERT_TRUE(RunToEnd().ok());
     EXPECT_EQ(replayer_->replayed().position.seq.value, at);
   }
+  replayer_->SetLimit(base::Seq(UINT64_MAX));
+  ASSERT_TRUE(RunToEnd().ok());
   ExpectAtEnd();
 }
 

@@ -20,6 +20,7 @@ void Fill(cluster::CopyView& view, const v1::CopyStatus& status) {
   view.durable = ToPosition(status.durable());
   view.connected = status.connected();
   view.source_end = ToPosition(status.source_end());
+  view.replay_queue = status.replay_queue();
   view.silence.reset();
   if (status.silence_ms() >= 0) view.silence = std::chrono::milliseconds(status.silence_ms());
 }
