@@ -24,6 +24,9 @@ inline constexpr size_t kCopiesMax = 16;
 inline constexpr size_t kHistoryMax = 64;  // terms remembered; older ones are dropped
 // How long a lagged copy may hold log back (docs/design/0008-lagged-copies.md), as in Exchange.
 inline constexpr base::Duration kReplayLagMax = std::chrono::hours(14 * 24);
+// Of GroupRecord::rebalance_every.
+inline constexpr std::chrono::seconds kRebalanceEveryMin{10};
+inline constexpr std::chrono::seconds kRebalanceEveryMax{7 * 24 * 3600};
 
 struct ServerRecord {
   std::string name;
@@ -99,6 +102,11 @@ struct DatabaseRecord {
 // What holds for the whole group.
 struct GroupRecord {
   bool paused = false;  // nothing is moved without a person
+  // Without the coordinator the active copies stay mounted while every server confirms it
+  // (server/failsafe.h).
+  bool failsafe = false;
+  // So often active copies are moved to where their activation preference says; 0: by a person.
+  base::Duration rebalance_every{};
   Revision modified = 0;
 };
 
@@ -133,12 +141,17 @@ enum class EventNumber : uint32_t {
   kFailover = 2018,
   kFailoverImpossible = 2019,
   kSettingChanged = 2005,
+  kFailsafeEntered = 2006,
+  kFailsafeLeft = 2007,
+  kFailsafeRefused = 2008,
+  kSuperseded = 2009,
   kCopyAdded = 2020,
   kCopyRemoved = 2021,
   kCopySuspended = 2022,
   kCopyResumed = 2023,
   kCopyStateChanged = 2024,
   kCopyFailed = 2025,
+  kRebalanceFailed = 2026,
   kPlayDownStarted = 2027,
   kPlayDownEnded = 2028,
   kCopyExtracted = 2029,

@@ -108,6 +108,15 @@ void CheckGroup(const GroupView& group, const std::string& manager, Checks& chec
   } else {
     checks.Ok("ActiveManager", "group", manager + " decides");
   }
+  if (!group.group.failsafe) return;
+  for (const cluster::ServerRecord& server : group.servers) {
+    if (server.alive) continue;
+    checks.Warn("FailsafeMode", "group",
+                fmt::format("would not hold: server {} cannot confirm anything", server.name),
+                "start it, or remove it if it is gone for good");
+    return;
+  }
+  checks.Ok("FailsafeMode", "group", "every server can confirm");
 }
 
 void CheckQueue(const char* name, const std::string& about, uint64_t queue, Checks& checks) {

@@ -16,8 +16,10 @@
 #include "server/coordinator_factory.h"
 #include "server/diag_sink.h"
 #include "server/failover_watch.h"
+#include "server/failsafe.h"
 #include "server/fence.h"
 #include "server/managed_etcd.h"
+#include "server/rebalance_watch.h"
 #include "server/ship_sessions.h"
 #include "server/web_status.h"
 #include "web/http_server.h"
@@ -203,6 +205,22 @@ base::Result<std::unique_ptr<web::HttpServer>> StartWeb(const Config::Web& confi
   return web::HttpServer::Start(config.listen, source);
 }
 
+// Until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
+void ServeUntilStopped(env::Env& env, Settings& settings, const std::string& config_path,
+                       CopyHost& host) {
+  sd_notify(0, "READY=1");
+  int number = 0;
+  while ((number = WaitForSignal()) == SIGHUP) {
+    sd_notify(0, "RELOADING=1");
+    Reload(env, settings, config_path);
+    host.RetryLinks();
+    sd_notify(0, "READY=1");
+  }
+  sd_notify(0, "STOPPING=1");
+  base::Diag(base::DiagLevel::kInfo, "server", "stopping",
+             {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+}
+
 base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::string& config_path) {
   const Config config = settings.Get();
   ASSIGN_OR_RETURN(const DataDirectory directory, OpenDataDirectory(env, config.server.data_dir));
@@ -218,7 +236,9 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   const auto cluster_signal = std::make_shared<rpc::Signal>();
   EventLog events(env, config.server.name, cluster_signal);
   Authority authority(env, config.coordinator.lease);
-  const ServerContext context{env, settings, registry, events, authority, config.server.name};
+  Promises promises(env);
+  const ServerContext context{env,       settings, registry,          events,
+                              authority, promises, config.server.name};
 
   cluster::ServerRecord self;
   self.name = config.server.name;
@@ -244,24 +264,21 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   if (web != nullptr) self.web = WithPort(config.web.advertise, web->port());
   RETURN_IF_ERROR(RetryAtStart(env, fence, [&] { return watch.Start(self); }));
 
+  if (cache.Get() != nullptr && cache.Get()->failsafe) {
+    promises.RestUntil(env.Now() + config.coordinator.lease);
+  }
   FailoverWatch failover(context, host, watch);
+  Failsafe failsafe(context, host, cache);
+  RebalanceWatch rebalance(context, admin);
 
   events.Add(
       EventNumber::kServerStarted, Severity::kInfo, "",
       fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
-  sd_notify(0, "READY=1");
-  int number = 0;
-  while ((number = WaitForSignal()) == SIGHUP) {
-    sd_notify(0, "RELOADING=1");
-    Reload(env, settings, config_path);
-    host.RetryLinks();
-    sd_notify(0, "READY=1");
-  }
-  sd_notify(0, "STOPPING=1");
-  base::Diag(base::DiagLevel::kInfo, "server", "stopping",
-             {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  ServeUntilStopped(env, settings, config_path, host);
   if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
+  rebalance.Stop();
   failover.Stop();
+  failsafe.Stop();
   backups.Stop();
   host.DismountAll(kShipGrace);
   server->Shutdown(kStopGrace);

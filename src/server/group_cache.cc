@@ -31,6 +31,7 @@ base::Status GroupCache::Refresh(cluster::Registry& registry) {
   if (group_changed_) {
     ASSIGN_OR_RETURN(const cluster::GroupRecord group, registry.Group());
     next_.paused = group.paused;
+    next_.failsafe = group.failsafe;
     group_changed_ = false;
     view_changed_ = true;
   }
