@@ -37,15 +37,18 @@ void LagMarks::Note(base::SteadyTime now, base::Seq durable, base::Duration lag)
   changed_ = true;
   const size_t count = marks_.size();
   if (count >= 2 && marks_[count - 1].time - marks_[count - 2].time < SpacingOf(lag)) {
-    marks_.back() = {now, durable};
+    marks_.back().time = now;
+    marks_.back().seq = durable;
     return;
   }
-  marks_.push_back({now, durable});
+  marks_.push_back({now, durable, now});
   if (marks_.size() <= kMarksMax) return;
   // Every other one: their records count as younger.
   std::deque<Mark> kept;
   for (size_t i = 0; i < marks_.size(); ++i) {
-    if (i % 2 == 0 || i + 1 == marks_.size()) kept.push_back(marks_[i]);
+    if (i % 2 != 0 && i + 1 < marks_.size()) continue;
+    kept.push_back(marks_[i]);
+    if (i % 2 == 0 && i > 0) kept.back().since = marks_[i - 1].since;
   }
   marks_.swap(kept);
 }
@@ -79,7 +82,7 @@ base::SteadyTime LagMarks::NextMaturity(base::SteadyTime now, base::Duration lag
 
 base::Duration LagMarks::AgeAfter(base::SteadyTime now, base::Seq replayed) const {
   for (const Mark& mark : marks_) {
-    if (mark.seq > replayed) return now - mark.time;
+    if (mark.seq > replayed) return now - mark.since;
   }
   return {};
 }
@@ -123,7 +126,8 @@ void LagMarks::Load(env::Env& env, const std::string& path, base::Seq durable) {
     if (!is_mark || marks_.size() == kMarksMax) break;
     constexpr uint64_t kAgeMsMax = uint64_t{1} << 40;  // some 30 years
     const auto age = std::chrono::milliseconds(std::min(item[1].get<uint64_t>(), kAgeMsMax));
-    const Mark mark{now - since - age, base::Seq(item[0].get<uint64_t>())};
+    const base::SteadyTime time = now - since - age;
+    const Mark mark{time, base::Seq(item[0].get<uint64_t>()), time};
     const bool rises =
         marks_.empty() || (mark.seq > marks_.back().seq && mark.time >= marks_.back().time);
     if (!rises || mark.seq > durable) break;

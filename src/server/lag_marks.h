@@ -36,7 +36,8 @@ class LagMarks {
   base::Seq Matured(base::SteadyTime now, base::Duration lag) const;
   // When Matured will be another one, if nothing is noted; max: never.
   base::SteadyTime NextMaturity(base::SteadyTime now, base::Duration lag) const;
-  // How long the first record after `replayed` has been here; 0 when there is none.
+  // How long the first record after `replayed` has been here, or those that came just before it; 0
+  // when there is none.
   base::Duration AgeAfter(base::SteadyTime now, base::Seq replayed) const;
 
   // Whether there is something that the last Save or Load does not have.
@@ -49,6 +50,7 @@ class LagMarks {
   struct Mark {
     base::SteadyTime time;
     base::Seq seq;
+    base::SteadyTime since;  // the first record after the mark before came
   };
 
   std::deque<Mark> marks_;  // times and seqs rise

@@ -90,6 +90,16 @@ TEST_F(LagMarksTest, TellsHowLongTheFirstHeldRecordHasBeenHere) {
   EXPECT_EQ(marks_.AgeAfter(env_.Now(), Seq(20)), seconds(0));
 }
 
+TEST_F(LagMarksTest, ARushOfRecordsDoesNotMakeTheFirstOneYoung) {
+  Note(1);
+  Pass(minutes(30));
+  for (uint64_t i = 2; i < 40; ++i) {  // all within one mark
+    Note(i);
+    Pass(seconds(1));
+  }
+  EXPECT_EQ(marks_.AgeAfter(env_.Now(), Seq(1)), seconds(38));
+}
+
 TEST_F(LagMarksTest, SurviveARestartWhateverTheWallClockDoesMeanwhile) {
   for (const milliseconds step :
        {milliseconds(0), milliseconds(hours(30)), -milliseconds(hours(30))}) {

@@ -9,7 +9,7 @@
   2. status, health, wait, the load balancer's answers and a backup tell of it truly;
   3. rows that were deleted come back: the database at a time and at a position, with what each leaves out; points that
      the copy cannot give are refused with those that it can; the active copy gets the rows back under an application;
-  4. play-down on demand to a position, and on a low disk; suspended and resumed; seeded anew;
+  4. play-down on demand to a position, on a low disk, and when copies are few; suspended and resumed; seeded anew;
   5. a failover for which only the lagged copy is left replays everything.
 """
 
@@ -32,16 +32,22 @@ ROWS = 300
 
 
 class LaggedGroup(Group):
-    free_percent = 0
+    free_percent, copies_min = 0, 0
 
     def config(self, name, listen):
         path = super().config(name, listen)
         with open(path, 'a') as file:
-            file.write(f'[lag]\nplaydown_free_percent = {self.free_percent}\n[web]\nlisten = "127.0.0.1:0"\n')
+            file.write(f'''[lag]
+playdown_free_percent = {self.free_percent}
+playdown_copies_min = {self.copies_min}
+playdown_copies_after = "1s"
+[web]
+listen = "127.0.0.1:0"
+''')
         return path
 
-    def set_free_percent(self, name, percent):
-        self.free_percent = percent
+    def set_lag(self, name, free_percent=0, copies_min=0):
+        self.free_percent, self.copies_min = free_percent, copies_min
         self.config(name, self.addresses[name])
         self.processes[name].send_signal(signal.SIGHUP)
 
@@ -224,18 +230,25 @@ def play_down(group, source, paths, before_deletion):
     end = position(group)
     check(group.copy('s3')['replayed'] == to, 'the lag is gone after a resume')
 
-    group.set_free_percent('s3', 100)
+    group.set_lag('s3', free_percent=100)
     wait_for('a low disk plays it down', lambda: group.copy('s3')['replayed'] == end)
     s3 = group.copy('s3')
     check('lag.playdown_free_percent is 100' in s3['playing_down'], s3)
     worry = next(c for c in group.document('health')['checks'] if c['check'] == 'ReplayLag')
     check(worry['result'] == 'WARNING' and 'free' in worry['what'], worry)
     check('before its time' in group.run('status', 'orders').stdout, 'not in the table')
-    group.set_free_percent('s3', 0)
+    group.set_lag('s3')
     wait_for('it ends', lambda: group.copy('s3')['playing_down'] is None)
+    group.set_lag('s3', copies_min=3)
+    insert(source, 10, 'few copies')
+    end = position(group)
+    wait_for('few copies play it down', lambda: group.copy('s3')['replayed'] == end)
+    check('lag.playdown_copies_min is 3' in group.copy('s3')['playing_down'], group.copy('s3'))
+    group.set_lag('s3')
+    wait_for('it ends too', lambda: group.copy('s3')['playing_down'] is None)
     insert(source, 10, 'after')
     check(position(group) > end and group.copy('s3')['replayed'] == end, 'the lag does not build up again')
-    check(len(told(group, PLAY_DOWN_STARTED)) == 2 and len(told(group, PLAY_DOWN_ENDED)) == 2, 'events')
+    check(len(told(group, PLAY_DOWN_STARTED)) == 3 and len(told(group, PLAY_DOWN_ENDED)) == 3, 'events')
 
 
 def short_lag(group, source, paths):
