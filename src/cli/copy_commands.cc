@@ -17,6 +17,7 @@ struct Arguments {
   bool keep_files = false;
   bool no_wait = false;
   bool full = false;
+  std::optional<base::Duration> lag;
 };
 
 void Report(Context& context, const Arguments& arguments, const std::string& done) {
@@ -31,6 +32,9 @@ base::Status Add(Context& context, const Arguments& arguments) {
   request.set_database(arguments.database);
   request.set_server(arguments.server);
   request.set_path(arguments.path);
+  if (arguments.lag) {
+    request.set_replay_lag_ms(*arguments.lag / std::chrono::milliseconds(1));
+  }
   RETURN_IF_ERROR(client->AddCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
   if (!arguments.no_wait) {
     const base::Status seeded =
@@ -120,6 +124,7 @@ Runner DefineAdd(CLI::App& app) {
   app.add_option("--path", arguments->path,
                  "path of the copy (default: below the server's data directory)");
   app.add_flag("--no-wait", arguments->no_wait, "return before the copy is seeded");
+  AddDuration(app, "--lag", arguments->lag, "log is replayed once it has been there for so long");
   return [arguments](Context& context) { return Add(context, *arguments); };
 }
 
@@ -150,28 +155,30 @@ Runner DefineReseed(CLI::App& app) {
 }  // namespace
 
 Group CopyCommands() {
-  return {"copy",
-          "The passive copies of a database",
-          {{.name = "add",
-            .summary = "Add a passive copy of a database on a server, and seed it",
-            .example = "understudy copy add mail s3",
-            .define = DefineAdd},
-           {.name = "remove",
-            .summary = "Remove a passive copy and its files",
-            .example = "understudy copy remove mail s3",
-            .define = DefineRemove},
-           {.name = "suspend",
-            .summary = "Stop copying and replaying log on one passive copy",
-            .example = "understudy copy suspend mail s3 --reason 'disk is being replaced'",
-            .define = DefineSuspend},
-           {.name = "resume",
-            .summary = "Go on copying and replaying log",
-            .example = "understudy copy resume mail s3",
-            .define = DefineResume},
-           {.name = "reseed",
-            .summary = "Fetch the pages in which a passive copy differs, or all of them",
-            .example = "understudy copy reseed mail s3 --full",
-            .define = DefineReseed}}};
+  Group group{"copy",
+              "The passive copies of a database",
+              {{.name = "add",
+                .summary = "Add a passive copy of a database on a server, and seed it",
+                .example = "understudy copy add mail s3",
+                .define = DefineAdd},
+               {.name = "remove",
+                .summary = "Remove a passive copy and its files",
+                .example = "understudy copy remove mail s3",
+                .define = DefineRemove},
+               {.name = "suspend",
+                .summary = "Stop copying and replaying log on one passive copy",
+                .example = "understudy copy suspend mail s3 --reason 'disk is being replaced'",
+                .define = DefineSuspend},
+               {.name = "resume",
+                .summary = "Go on copying and replaying log",
+                .example = "understudy copy resume mail s3",
+                .define = DefineResume},
+               {.name = "reseed",
+                .summary = "Fetch the pages in which a passive copy differs, or all of them",
+                .example = "understudy copy reseed mail s3 --full",
+                .define = DefineReseed}}};
+  for (Command& command : LagCommands()) group.commands.push_back(std::move(command));
+  return group;
 }
 
 }  // namespace understudy::cli

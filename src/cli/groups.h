@@ -12,6 +12,7 @@ Group HealthCommands();  // in server_commands.cc
 Group DatabaseCommands();
 Group StatusCommands();  // status, wait
 Group CopyCommands();
+std::vector<Command> LagCommands();  // of the group "copy": lag_commands.cc
 Group SwitchoverCommands();  // with the next: move_commands.cc
 Group FailoverCommands();
 Group ActivationCommands();

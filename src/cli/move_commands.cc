@@ -67,6 +67,7 @@ Json CandidateJson(const v1::FailoverCandidate& candidate) {
       {"durable", candidate.durable().seq()}, {"term", candidate.durable().term()},
       {"missing", candidate.missing()},       {"preference", candidate.preference()},
       {"verdict", candidate.verdict()}};
+  row["replay_lag_ms"] = candidate.replay_lag_ms();
   row["silence_ms"] = candidate.silence_ms() < 0 ? Json() : Json(candidate.silence_ms());
   return row;
 }

@@ -40,6 +40,11 @@ Json CopyJson(const v1::CopyStatus& copy) {
   row["seed_total"] = copy.seed_bytes_total();
   row["reseeding"] = copy.reseeding();
   row["suspend_reason"] = TextOrNull(copy.suspend_reason());
+  const bool lags = copy.replay_lag_ms() > 0;
+  row["replay_lag_ms"] = copy.replay_lag_ms();
+  row["lag_actual_ms"] = lags ? Json(copy.lag_actual_ms()) : Json(nullptr);
+  row["playing_down"] = TextOrNull(copy.playing_down());
+  row["play_down_to"] = copy.playing_down().empty() ? Json(nullptr) : Json(copy.play_down_to());
   if (copy.error().empty()) {
     row["error"] = nullptr;
   } else {
@@ -53,6 +58,24 @@ Json CopyJson(const v1::CopyStatus& copy) {
   row["answered"] = copy.answered();
   row["observed"] = TimeJson(copy.observed_ms());
   return row;
+}
+
+std::string LagRemark(const std::string& server, const Json& copy) {
+  const auto length = [](const Json& ms) {
+    return FormatDuration(std::chrono::milliseconds(ms.get<int64_t>()));
+  };
+  std::string text =
+      fmt::format("  {}: lags by {} on purpose", server, length(copy["replay_lag_ms"]));
+  if (!copy["lag_actual_ms"].is_null() && copy["lag_actual_ms"] != 0) {
+    text += fmt::format("; the oldest of {} commits held back came {} ago",
+                        FormatCount(copy["replay_queue"].get<uint64_t>()),
+                        length(copy["lag_actual_ms"]));
+  }
+  text += "\n";
+  if (copy["playing_down"].is_null()) return text;
+  return text + fmt::format("  {}: log is replayed up to {} before its time, because {}\n", server,
+                            FormatCount(copy["play_down_to"].get<uint64_t>()),
+                            Printable(copy["playing_down"].get<std::string>()));
 }
 
 // What the table has no column for but a person must see.
@@ -73,6 +96,9 @@ std::string Remarks(const Json& copy) {
     text += fmt::format("  {}: {} {} of {} ({}%)\n", server, resync ? "resynchronised" : "seeded",
                         FormatBytes(done), FormatBytes(total),
                         done >= total ? 100 : done * 100 / total);
+  }
+  if (copy["replay_lag_ms"] != 0 && copy["role"] == "passive") {
+    text += LagRemark(server, copy);
   }
   if (copy["activation_suspended"].get<bool>()) {
     text += fmt::format("  {}: never mounted without a person (activation copy … --automatic on)\n",

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace understudy::cluster {
 namespace {
@@ -80,6 +81,15 @@ std::string JudgeCopy(const CopyRecord& record, const CopyView& copy, const Sele
   return "";
 }
 
+// What speaks against a lagged copy; empty: it is none.
+std::string LagRemark(const Candidate& candidate, const CopyView& copy) {
+  if (candidate.replay_lag <= base::Duration(0)) return "";
+  return fmt::format(
+      "; it lags by {}, so it comes after all others, and has to replay {} commits before it is "
+      "mounted, which ends its lag",
+      LagText(candidate.replay_lag), copy.replay_queue);
+}
+
 std::string Praise(const Candidate& candidate, const CopyView& copy, base::Term mounted) {
   std::string text =
       candidate.missing == 0
@@ -99,6 +109,8 @@ std::string Praise(const Candidate& candidate, const CopyView& copy, base::Term 
 // Best first.
 bool IsBetter(const Candidate& a, const Candidate& b) {
   if (a.eligible != b.eligible) return a.eligible;
+  const auto lags = [](const Candidate& c) { return c.replay_lag > base::Duration(0); };
+  if (lags(a) != lags(b)) return lags(b);
   if (a.durable != b.durable) return a.durable > b.durable;
   const auto rank = [](const Candidate& c) {
     return c.preference == 0 ? UINT64_MAX : c.preference;
@@ -123,6 +135,7 @@ Choice ChooseBestCopy(const DatabaseView& view, const Selection& how) {
     candidate.durable = copy.durable;
     candidate.silence = copy.silence;
     candidate.preference = record->preference;
+    candidate.replay_lag = record->replay_lag;
     candidate.missing = choice.known_end.seq > copy.durable.seq
                             ? choice.known_end.seq.value - copy.durable.seq.value
                             : 0;
@@ -135,7 +148,7 @@ Choice ChooseBestCopy(const DatabaseView& view, const Selection& how) {
     }
     candidate.eligible = candidate.verdict.empty();
     if (candidate.eligible) {
-      candidate.verdict = Praise(candidate, copy, view.record.term);
+      candidate.verdict = Praise(candidate, copy, view.record.term) + LagRemark(candidate, copy);
     }
     choice.candidates.push_back(std::move(candidate));
   }
@@ -159,6 +172,18 @@ Need NeedOf(const DatabaseView& view, bool group_paused) {
     return {Need::What::kNothing, need.why + ", but the group is paused"};
   }
   return need;
+}
+
+std::string LagText(base::Duration lag) {
+  constexpr std::pair<int64_t, const char*> kUnits[] = {
+      {86'400'000, "d"}, {3'600'000, "h"}, {60'000, "m"}, {1'000, "s"}};
+  const int64_t milliseconds = lag / std::chrono::milliseconds(1);
+  for (const auto& [length, unit] : kUnits) {
+    if (milliseconds > 0 && milliseconds % length == 0) {
+      return fmt::format("{}{}", milliseconds / length, unit);
+    }
+  }
+  return fmt::format("{}ms", milliseconds);
 }
 
 std::string Explain(const Choice& choice) {

@@ -22,6 +22,9 @@ std::string JudgeTarget(const DatabaseView& view, const std::string& to) {
                                   [&](const Candidate& c) { return c.server == to; });
   if (found == choice.candidates.end()) return "it has no passive copy there";
   if (!found->eligible) return found->verdict;
+  if (found->replay_lag > base::Duration(0)) {
+    return fmt::format("it lags by {}, so it does not have everything", LagText(found->replay_lag));
+  }
   if (found->missing > kRebalanceMissingMax) {
     return fmt::format("it lacks {} records; at most {} are waited for", found->missing,
                        kRebalanceMissingMax);

@@ -78,6 +78,13 @@ TEST_F(RebalanceTest, MovesToThePreferredCopyThatIsAsGood) {
   EXPECT_THAT(Judge()->verdict, HasSubstr("no lease"));
 }
 
+TEST_F(RebalanceTest, NeverMovesToALaggedCopy) {
+  view_.record.FindCopy("s1")->preference = 1;
+  view_.record.FindCopy("s1")->replay_lag = std::chrono::hours(2);
+  EXPECT_FALSE(Judge()->allowed);
+  EXPECT_THAT(Judge()->verdict, HasSubstr("lags by 2h"));
+}
+
 TEST_F(RebalanceTest, RestsAfterAutomaticMovesLongerEachTime) {
   const auto rest = [&] {
     return MoveRest(view_.record.history, {kNow}) / std::chrono::seconds(1);

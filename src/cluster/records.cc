@@ -70,7 +70,8 @@ std::string ToJson(const DatabaseRecord& record) {
                       {"suspend_reason", copy.suspend_reason},
                       {"incarnation", copy.incarnation},
                       {"preference", copy.preference},
-                      {"activation_suspended", copy.activation_suspended}});
+                      {"activation_suspended", copy.activation_suspended},
+                      {"replay_lag_ms", copy.replay_lag / std::chrono::milliseconds(1)}});
   }
   Json history = Json::array();
   for (const TermStart& start : record.history) {
@@ -172,6 +173,10 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
       copy_fields.Get("incarnation", copy.incarnation);
       copy_fields.Get("preference", copy.preference);
       copy_fields.Get("activation_suspended", copy.activation_suspended);
+      uint64_t replay_lag_ms = 0;
+      copy_fields.Get("replay_lag_ms", replay_lag_ms);
+      constexpr uint64_t kLagMsMax = kReplayLagMax / std::chrono::milliseconds(1);
+      copy.replay_lag = std::chrono::milliseconds(std::min(replay_lag_ms, kLagMsMax));
       RETURN_IF_ERROR(copy_fields.status());
       record.copies.push_back(std::move(copy));
     }

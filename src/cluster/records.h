@@ -22,6 +22,8 @@ namespace understudy::cluster {
 // Of one database, as in an availability group of Exchange.
 inline constexpr size_t kCopiesMax = 16;
 inline constexpr size_t kHistoryMax = 64;  // terms remembered; older ones are dropped
+// How long a lagged copy may hold log back (docs/design/0008-lagged-copies.md), as in Exchange.
+inline constexpr base::Duration kReplayLagMax = std::chrono::hours(14 * 24);
 // Of GroupRecord::rebalance_every.
 inline constexpr std::chrono::seconds kRebalanceEveryMin{10};
 inline constexpr std::chrono::seconds kRebalanceEveryMax{7 * 24 * 3600};
@@ -48,6 +50,8 @@ struct CopyRecord {
   // Activation preference: among equally good copies the lowest number is mounted; 0: none.
   uint64_t preference = 0;
   bool activation_suspended = false;  // never mounted automatically
+  // Log is replayed only once it has been on this server for so long; 0: at once.
+  base::Duration replay_lag{};
 
   bool operator==(const CopyRecord&) const = default;
 };
@@ -154,6 +158,10 @@ enum class EventNumber : uint32_t {
   kCopyStateChanged = 2024,
   kCopyFailed = 2025,
   kRebalanceFailed = 2026,
+  kPlayDownStarted = 2027,
+  kPlayDownEnded = 2028,
+  kCopyExtracted = 2029,
+  kContentReplaced = 2037,
   kSeedStarted = 2030,
   kSeedCompleted = 2031,
   kSeedFailed = 2032,

@@ -139,6 +139,15 @@ base::Result<v1::ReseedCopyResponse> AdminClient::ReseedCopy(const v1::ReseedCop
                                                              base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::ReseedCopy, request, timeout);
 }
+base::Result<v1::PlayDownCopyResponse> AdminClient::PlayDownCopy(
+    const v1::PlayDownCopyRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::PlayDownCopy, request, timeout);
+}
+base::Status AdminClient::ActivateCopy(const v1::ActivateCopyRequest& request,
+                                       const Receiver<v1::ActivateCopyResponse>& receive) {
+  grpc::ClientContext context;
+  return state_->Drain(context, *state_->stub->ActivateCopy(&context, request), receive);
+}
 base::Result<v1::ListLostResponse> AdminClient::ListLost(const v1::ListLostRequest& request,
                                                          base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::ListLost, request, timeout);

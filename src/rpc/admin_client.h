@@ -58,6 +58,11 @@ class AdminClient {
                                                   base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::ReseedCopyResponse> ReseedCopy(const v1::ReseedCopyRequest& request,
                                                   base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest& request,
+                                                      base::Duration timeout = kLongCallTimeout);
+  // No deadline, as RunBackup.
+  base::Status ActivateCopy(const v1::ActivateCopyRequest& request,
+                            const Receiver<v1::ActivateCopyResponse>& receive);
   base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest& request,
                                               base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest& request,

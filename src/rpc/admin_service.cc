@@ -87,6 +87,14 @@ class AdminService final : public v1::Admin::Service {
                           v1::ReseedCopyResponse* response) override {
     return Give(backend_.ReseedCopy(*request), response);
   }
+  grpc::Status PlayDownCopy(grpc::ServerContext*, const v1::PlayDownCopyRequest* request,
+                            v1::PlayDownCopyResponse* response) override {
+    return Give(backend_.PlayDownCopy(*request), response);
+  }
+  grpc::Status ActivateCopy(grpc::ServerContext* context, const v1::ActivateCopyRequest* request,
+                            grpc::ServerWriter<v1::ActivateCopyResponse>* writer) override {
+    return ToGrpc(backend_.ActivateCopy(*request, ContextOf(context), SenderTo(writer)));
+  }
   grpc::Status ListLost(grpc::ServerContext*, const v1::ListLostRequest* request,
                         v1::ListLostResponse* response) override {
     return Give(backend_.ListLost(*request), response);

@@ -11,6 +11,8 @@
 //   admin_backup_forward.cc  one that another server takes
 //   admin_writers.cc    writers, sessions, holds, settings
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
+//   admin_lag.cc        lagged copies: play-down, extraction   admin_replace.cc  … into the active
+//   copy
 // Threading: thread-safe.
 #pragma once
 
@@ -26,8 +28,12 @@
 #include "server/copy_host.h"
 #include "server/group_view.h"
 #include "server/lost_log.h"
+#include "server/point_in_time.h"
 
 namespace understudy::server {
+
+// kInvalidArgument when it is none that a copy can have.
+base::Result<base::Duration> ReplayLagFrom(int64_t milliseconds);
 
 class Admin final : public rpc::AdminBackend {
  public:
@@ -49,6 +55,9 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::SuspendCopyResponse> SuspendCopy(const v1::SuspendCopyRequest&) override;
   base::Result<v1::ResumeCopyResponse> ResumeCopy(const v1::ResumeCopyRequest&) override;
   base::Result<v1::ReseedCopyResponse> ReseedCopy(const v1::ReseedCopyRequest&) override;
+  base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest&) override;
+  base::Status ActivateCopy(const v1::ActivateCopyRequest&, const rpc::CallContext&,
+                            const Sender<v1::ActivateCopyResponse>&) override;
   base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest&) override;
   base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest&) override;
   base::Status ExportLost(const v1::ExportLostRequest&, const rpc::CallContext&,
@@ -106,6 +115,19 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::WaitResponse> WaitHere(ActiveCopy& copy, const v1::WaitRequest& request,
                                           const cluster::DatabaseRecord& record,
                                           const rpc::CallContext& call);
+  base::Result<std::shared_ptr<PassiveCopy>> LaggedHere(const std::string& database);
+  base::Status ExtractHere(PassiveCopy& copy, const v1::ActivateCopyRequest& request,
+                           const rpc::CallContext& call,
+                           const Sender<v1::ActivateCopyResponse>& send);
+  base::Status SendExtracted(const Extraction& what, const rpc::CallContext& call,
+                             const Sender<v1::ActivateCopyResponse>& send);
+  base::Status ReplaceActive(const v1::ActivateCopyRequest& request, const rpc::CallContext& call,
+                             const Sender<v1::ActivateCopyResponse>& send);
+  base::Status ReplaceFrom(ActiveCopy& copy, const std::string& path, const v1::CopyPoint& point,
+                           const Sender<v1::ActivateCopyResponse>& send);
+  base::Result<v1::LostBundle> SaveAfter(PassiveCopy& copy, const LogPoint& point,
+                                         std::shared_ptr<log::LogStore> log,
+                                         const std::string& database_path);
   base::Result<std::string> ServerOfLost(const v1::LostName& name);
   base::Result<LostBundle> LostHere(const v1::LostName& name);
   base::Status CompareWithCopy(const LostBundle& bundle, uint32_t rows_max,

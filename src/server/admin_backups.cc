@@ -103,9 +103,10 @@ base::Result<std::string> Admin::ChooseBackupServer(const std::string& database,
       others += ", but does not answer " + context_.server;
       continue;
     }
-    // The healthiest, then the most current one, then the one here.
+    // The healthiest, then the most current one (a lagged copy after others), then the one here.
     const auto key = [&](const v1::CopyStatus& c) {
-      return std::tuple(BackupRank(c), c.replayed().seq(), c.server() == context_.server);
+      return std::tuple(c.replay_lag_ms() == 0, BackupRank(c), c.replayed().seq(),
+                        c.server() == context_.server);
     };
     if (best == nullptr || key(copy) > key(*best)) best = &copy;
   }

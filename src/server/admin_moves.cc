@@ -50,6 +50,7 @@ v1::FailoverResponse ToResponse(const cluster::DatabaseView& view, const cluster
     to->set_missing(candidate.missing);
     to->set_silence_ms(candidate.silence ? Millis(*candidate.silence) : -1);
     to->set_preference(candidate.preference);
+    to->set_replay_lag_ms(Millis(candidate.replay_lag));
   }
   response.set_target(choice.target());
   return response;
@@ -81,6 +82,17 @@ base::Status AwaitClose(const ServerContext& context, ActiveCopy& copy, const st
     }
     copy.WaitPeerProgress(kProgressSlice);
   }
+}
+
+// A lagged copy holds back what applications write until the last moment.
+base::Status CheckNoLag(const DatabaseRecord& record, const std::string& target) {
+  const cluster::CopyRecord* const copy = record.FindCopy(target);
+  if (copy == nullptr || copy->replay_lag <= base::Duration(0)) return {};
+  return base::InvalidArgument(
+      fmt::format("the copy of {0} on {1} lags by {2}, so it would not have everything, and there "
+                  "is no better one; nothing was changed\nend its lag first: understudy copy lag "
+                  "{0} {1} 0",
+                  record.name, target, cluster::LagText(copy->replay_lag)));
 }
 
 }  // namespace
@@ -174,6 +186,7 @@ base::Result<v1::SwitchoverResponse> Admin::SwitchoverHere(const v1::SwitchoverR
   }
   if (!request.force()) RETURN_IF_ERROR(CheckNoBackup(record));
   ASSIGN_OR_RETURN(const std::string target, ChooseTarget(record, request.target()));
+  RETURN_IF_ERROR(CheckNoLag(record, target));
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::AdminClient> client, Dial(target));
   RETURN_IF_ERROR(AwaitClose(context_, *copy, target));
   ActiveCopy::Switchover how;

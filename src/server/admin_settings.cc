@@ -2,6 +2,7 @@
 // What a person sets for a database, a copy or the group, and Active Manager goes by.
 #include <fmt/format.h>
 
+#include "cluster/activation.h"
 #include "server/admin.h"
 
 namespace understudy::server {
@@ -37,11 +38,24 @@ base::Result<v1::SetDatabaseResponse> Admin::SetDatabase(const v1::SetDatabaseRe
   return response;
 }
 
+base::Result<base::Duration> ReplayLagFrom(int64_t milliseconds) {
+  constexpr int64_t kMax = cluster::kReplayLagMax / std::chrono::milliseconds(1);
+  if (milliseconds >= 0 && milliseconds <= kMax) {
+    return base::Duration(std::chrono::milliseconds(milliseconds));
+  }
+  return base::InvalidArgument(fmt::format("a lag of {} ms is asked for, allowed are 0 to {} ({})",
+                                           milliseconds, kMax,
+                                           cluster::LagText(cluster::kReplayLagMax)));
+}
+
 base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& request) {
   const auto edit = [&](DatabaseRecord& record) -> base::Status {
     CopyRecord* const copy = record.FindCopy(request.server());
     if (copy == nullptr) {
       return base::NotFound(fmt::format("{} has no copy on {}", record.name, request.server()));
+    }
+    if (request.has_replay_lag_ms()) {
+      ASSIGN_OR_RETURN(copy->replay_lag, ReplayLagFrom(request.replay_lag_ms()));
     }
     if (request.has_preference()) copy->preference = request.preference();
     if (request.has_activation_suspended()) {
@@ -53,12 +67,15 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
                    context_.registry.UpdateDatabase(request.database(), edit));
   watch_->Nudge();
   const CopyRecord& copy = *record.FindCopy(request.server());
-  context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, record.name,
-                      fmt::format("copy of {} on {}: activation preference {}, activation {}",
-                                  record.name, copy.server, copy.preference,
-                                  copy.activation_suspended ? "suspended" : "allowed"));
+  context_.events.Add(
+      EventNumber::kSettingChanged, Severity::kInfo, record.name,
+      fmt::format(
+          "copy of {} on {}: activation preference {}, activation {}, lag {}", record.name,
+          copy.server, copy.preference, copy.activation_suspended ? "suspended" : "allowed",
+          copy.replay_lag > base::Duration(0) ? cluster::LagText(copy.replay_lag) : "none"));
   v1::SetCopyResponse response;
   response.set_preference(copy.preference);
+  response.set_replay_lag_ms(copy.replay_lag / std::chrono::milliseconds(1));
   response.set_activation_suspended(copy.activation_suspended);
   return response;
 }

@@ -68,6 +68,15 @@ struct Config {
     std::vector<std::string> post_dismount;
     base::Duration timeout = std::chrono::seconds(10);
   } hooks;
+  // Lagged copies (docs/design/0008-lagged-copies.md).
+  struct Lag {
+    // Held log is replayed before its time while less than this is free of the log's disk.
+    uint64_t playdown_free_percent = 10;
+    uint64_t playdown_free_bytes = 0;
+    // … and when fewer copies without a lag than this are healthy for so long. 0: never.
+    uint64_t playdown_copies_min = 0;
+    base::Duration playdown_copies_after = std::chrono::hours(24);
+  } lag;
   struct Lost {
     uint64_t database_bytes_max = 1 << 30;
   } lost;

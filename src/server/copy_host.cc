@@ -93,6 +93,7 @@ void CopyHost::Run() {
     if (retry) {
       for (const auto& [peer, link] : links_) link->RetryNow();
     }
+    LookAtCopies(context_.env.Now());
     signal_.WaitFor(seen, unsettled_ ? kLookAgain : kWaitMax);
   }
 }

@@ -81,6 +81,7 @@ class CopyHost {
   using Passives = std::map<base::DatabaseId, PassiveEntry>;
 
   void Run();
+  void LookAtCopies(base::SteadyTime now);  // copy_host_lag.cc
 
   // The copies' thread: copy_host_roles.cc.
   void Reconcile(const std::vector<cluster::DatabaseRecord>& records);
@@ -109,6 +110,8 @@ class CopyHost {
   std::vector<std::shared_ptr<ActiveCopy>> ending_;      // dismounted; a hook of theirs runs
   std::vector<cluster::DatabaseRecord> records_;         // the newest that were applied
   bool unsettled_ = false;  // a copy is changing its role: look again soon
+  base::SteadyTime next_copies_look_{};
+  std::map<std::string, base::SteadyTime> few_since_;  // by database: too few copies without a lag
 
   mutable base::Mutex mutex_;
   base::CondVar changed_;

@@ -284,6 +284,7 @@ void CopyHost::ApplyPassive(const cluster::DatabaseRecord& record,
   copy->SetTermKnown(record.term);
   copy->SetHistory(record.history);
   copy->SetSuspended(mine.suspended, mine.suspend_reason);
+  copy->SetReplayLag(mine.replay_lag);
   if (!is_new) return;
   link.Add(copy);
   base::MutexLock lock(mutex_);

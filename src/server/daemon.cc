@@ -167,6 +167,7 @@ void Reload(env::Env& env, Settings& settings, const std::string& path) {
   merged.backup = next->backup;
   merged.hooks = next->hooks;
   merged.lost = next->lost;
+  merged.lag = next->lag;
   merged.diag = next->diag;
   base::SetDiagLevel(merged.diag.level);
   settings.Replace(std::move(merged));

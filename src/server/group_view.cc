@@ -24,6 +24,7 @@ void Fill(cluster::CopyView& view, const v1::CopyStatus& status) {
   view.connected = status.connected();
   view.source_end = ToPosition(status.source_end());
   view.final_term = base::Term(status.final_term());
+  view.replay_queue = status.replay_queue();
   view.silence.reset();
   if (status.silence_ms() >= 0) view.silence = std::chrono::milliseconds(status.silence_ms());
 }

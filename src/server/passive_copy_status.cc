@@ -105,6 +105,7 @@ void PassiveCopy::Publish() {
     const uint64_t done = replayed.position.seq.value;
     status.set_replay_queue(durable > done ? durable - done : 0);
   }
+  PublishLag(status);
   if (!failure.ok()) {
     status.set_error_code(std::string(base::CodeName(failure.code())));
     status.set_error(failure.message());
@@ -122,6 +123,8 @@ void PassiveCopy::Publish() {
   if (copier_ && unheeded_ && copier_->status().state == ship::CopyState::kHealthy) {
     freshness_.Heard(*std::exchange(unheeded_, std::nullopt), copier_->status().source_end.seq);
   }
+  held_log_ = {log_, status.connected() && status.source_end().seq() > 0 &&
+                         status.durable().seq() >= status.source_end().seq()};
   status_ = std::move(status);
   published_.NotifyAll();
 }

@@ -43,6 +43,8 @@ struct LocalCopy {
   std::optional<base::Duration> copied_age;
   std::optional<base::Duration> replayed_age;
   base::WallTime last_commit;
+  base::Duration replay_lag{};  // it holds log back for so long on purpose
+  std::string playing_down;     // why it does not, for now
 };
 
 // What the group's registry had when it was last read.
