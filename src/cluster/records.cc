@@ -4,105 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "cluster/json_fields.h"
 
 namespace understudy::cluster {
 namespace {
 
-using Json = nlohmann::json;
-
-// Reads fields of one object; the first one of the wrong type is what status() says.
-class Fields {
- public:
-  Fields(std::string_view key, const Json& object) : key_(key), object_(object) {
-    if (!object_.is_object()) Fail("is not a JSON object");
-  }
-
-  const base::Status& status() const { return status_; }
-
-  void Get(const char* name, std::string& out) {
-    const Json* field = Find(name);
-    if (field == nullptr) return;
-    if (!field->is_string()) return Fail(fmt::format("{} is not a string", name));
-    out = field->get_ref<const std::string&>();
-  }
-  void Get(const char* name, uint64_t& out) {
-    const Json* field = Find(name);
-    if (field == nullptr) return;
-    if (!field->is_number_unsigned()) return Fail(fmt::format("{} is not a number", name));
-    out = field->get<uint64_t>();
-  }
-  void Get(const char* name, bool& out) {
-    const Json* field = Find(name);
-    if (field == nullptr) return;
-    if (!field->is_boolean()) return Fail(fmt::format("{} is not true or false", name));
-    out = field->get<bool>();
-  }
-  void Get(const char* name, base::WallTime& out) {
-    std::string text;
-    Get(name, text);
-    if (text.empty()) return;
-    const base::Result<base::WallTime> time = base::FromRfc3339(text);
-    if (!time.ok()) return Fail(fmt::format("{} is not a time", name));
-    out = *time;
-  }
-  void Get(const char* name, base::Position& out) {
-    const Json* field = Find(name);
-    if (field == nullptr) return;
-    Fields position(key_, *field);
-    position.Get("term", out.term.value);
-    position.Get("seq", out.seq.value);
-    if (!position.status().ok()) status_ = position.status();
-  }
-  void Get(const char* name, base::DatabaseId& out) {
-    std::string text;
-    Get(name, text);
-    const base::Result<base::DatabaseId> id = base::DatabaseId::FromHex(text);
-    if (!id.ok()) return Fail(fmt::format("{} is not a database id", name));
-    out = *id;
-  }
-  const Json* Array(const char* name) {
-    const Json* field = Find(name);
-    if (field == nullptr) return nullptr;
-    if (field->is_array()) return field;
-    Fail(fmt::format("{} is not a list", name));
-    return nullptr;
-  }
-  void Require(bool condition, std::string_view what) {
-    if (!condition) Fail(std::string(what));
-  }
-
- private:
-  const Json* Find(const char* name) {
-    if (!status_.ok()) return nullptr;
-    const auto found = object_.find(name);
-    return found == object_.end() ? nullptr : &*found;
-  }
-  void Fail(const std::string& what) {
-    if (status_.ok()) status_ = base::Corruption(fmt::format("coordinator key {}: {}", key_, what));
-  }
-
-  const std::string key_;
-  const Json& object_;
-  base::Status status_;
-};
-
-// A replacement character instead of an exception for text that is not UTF-8 (paths may be
-// anything).
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 Json ToObject(base::Position position) {
   return {{"term", position.term.value}, {"seq", position.seq.value}};
-}
-
-base::Result<Json> Parse(std::string_view key, const std::string& text) {
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) {
-    return base::Corruption(fmt::format("coordinator key {}: is not JSON", key));
-  }
-  return json;
 }
 
 }  // namespace
@@ -157,6 +66,7 @@ std::string ToJson(const ServerRecord& record) {
                {"web", record.web},
                {"version", record.version},
                {"identity", record.identity},
+               {"authority", record.authority},
                {"started", base::ToRfc3339(record.started)}});
 }
 
@@ -219,7 +129,7 @@ std::string ToJson(const Event& event) {
 }
 
 base::Result<ServerRecord> ServerFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
   Fields fields(key, json);
   ServerRecord record;
   fields.Get("name", record.name);
@@ -227,6 +137,7 @@ base::Result<ServerRecord> ServerFromJson(std::string_view key, const std::strin
   fields.Get("web", record.web);
   fields.Get("version", record.version);
   fields.Get("identity", record.identity);
+  fields.Get("authority", record.authority);
   fields.Get("started", record.started);
   RETURN_IF_ERROR(fields.status());
   return record;
@@ -245,7 +156,7 @@ static base::Result<TermStart> TermStartFromJson(std::string_view key, const Jso
 }
 
 base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
   Fields fields(key, json);
   DatabaseRecord record;
   fields.Get("name", record.name);
@@ -289,7 +200,7 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
 }
 
 base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
   Fields fields(key, json);
   GroupRecord record;
   fields.Get("paused", record.paused);
@@ -298,7 +209,7 @@ base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string&
 }
 
 base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
   Fields fields(key, json);
   CopyStatusRecord record;
   fields.Get("database", record.database);
@@ -317,7 +228,7 @@ base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const st
 }
 
 base::Result<Event> EventFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
+  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
   Fields fields(key, json);
   Event event;
   uint64_t number = 0;
