@@ -21,6 +21,8 @@
 
 namespace understudy::server {
 
+class GroupTls;
+
 class Settings {
  public:
   explicit Settings(Config config) : config_(std::move(config)) {}
@@ -64,7 +66,8 @@ struct ServerContext {
   cluster::Registry& registry;
   EventLog& events;
   Authority& authority;
-  std::string server;  // our name
+  std::string server;       // our name
+  GroupTls* tls = nullptr;  // null: no TLS
 };
 
 }  // namespace understudy::server

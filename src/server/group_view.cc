@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "server/group_tls.h"
+
 namespace understudy::server {
 namespace {
 
@@ -38,18 +40,20 @@ void FillAll(const std::string& server, const std::string& database, const v1::C
 
 }  // namespace
 
+base::Result<std::string> AddressOf(const ServerContext& context, const std::string& server) {
+  const Config config = context.settings.Get();
+  if (const auto found = config.peers.find(server); found != config.peers.end()) {
+    return found->second;
+  }
+  ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
+  return record.address;
+}
+
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,
                                                            const std::string& server) {
-  const Config config = context.settings.Get();
-  std::string address;
-  if (const auto found = config.peers.find(server); found != config.peers.end()) {
-    address = found->second;
-  } else {
-    ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
-    address = record.address;
-  }
+  ASSIGN_OR_RETURN(const std::string address, AddressOf(context, server));
   base::Result<std::unique_ptr<rpc::AdminClient>> client =
-      rpc::AdminClient::Connect(address, kPeerConnectLimit);
+      rpc::AdminClient::Connect(address, kPeerConnectLimit, SecurityTo(context.tls, server));
   if (client.ok()) return client;
   return client.status().WithContext(fmt::format("server {}", server));
 }
