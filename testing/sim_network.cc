@@ -45,6 +45,7 @@ std::optional<ship::Message> SimChannel::Receive() {
   ship::Message message = std::move(incoming_.front().message);
   incoming_.pop_front();
   ++link_.arrivals_;
+  ++received_;
   if (link_.cut_after_ && link_.arrivals_ >= *link_.cut_after_) link_.Cut();
   return message;
 }

@@ -26,6 +26,7 @@ class SimChannel final : public ship::Channel {
  public:
   bool TrySend(ship::Message&& message) override;
   bool closed() const override;
+  uint64_t heard() const override { return received_; }
   void Close() override;
 
   // The next message that has arrived by now.
@@ -45,6 +46,7 @@ class SimChannel final : public ship::Channel {
   SimLink& link_;
   SimChannel& peer_;
   std::deque<InFlight> incoming_;  // bounded by queue_messages_max
+  uint64_t received_ = 0;          // messages
   bool lossy_ = false;             // what this end sends is lost
 };
 

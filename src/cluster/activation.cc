@@ -22,14 +22,20 @@ bool IsHealthy(const std::string& state) {
 double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // Why the dial forbids it; empty: it does not.
-std::string JudgeLoss(const Candidate& candidate, const CopyView& copy, const Selection& how) {
+std::string JudgeLoss(const Candidate& candidate, const CopyView& copy, base::Term mounted,
+                      const Selection& how) {
   if (how.accept_any_loss) return "";
+  // Every mount takes a new term: what was said of this one's end holds for ever.
+  const bool end_is_known = mounted.value > 0 && copy.final_term == mounted;
   if (how.dial == MountDial::kLossless) {
     if (candidate.missing > 0) {
       return fmt::format("lacks {} records, and the dial is lossless", candidate.missing);
     }
-    if (!copy.connected) {
-      return "cannot ask the former active copy for its last log, and the dial is lossless";
+    if (!end_is_known) {
+      return fmt::format(
+          "has not heard from the active copy where its log ended in term {}, and the dial is "
+          "lossless",
+          mounted.value);
     }
     return "";
   }
@@ -38,7 +44,7 @@ std::string JudgeLoss(const Candidate& candidate, const CopyView& copy, const Se
     return fmt::format("lacks {} records, the dial ({}) allows {}", candidate.missing,
                        MountDialName(how.dial), bounds.records_max);
   }
-  if (copy.connected) return "";
+  if (copy.connected || end_is_known) return "";
   if (!copy.silence) {
     return how.dial == MountDial::kBest
                ? ""
@@ -74,12 +80,15 @@ std::string JudgeCopy(const CopyRecord& record, const CopyView& copy, const Sele
   return "";
 }
 
-std::string Praise(const Candidate& candidate, const CopyView& copy) {
+std::string Praise(const Candidate& candidate, const CopyView& copy, base::Term mounted) {
   std::string text =
       candidate.missing == 0
           ? fmt::format("has everything that is known, up to {}", base::ToString(candidate.durable))
           : fmt::format("lacks {} records, has everything up to {}", candidate.missing,
                         base::ToString(candidate.durable));
+  if (copy.final_term == mounted) {
+    return text + fmt::format(", where the active copy has said that term {} ended", mounted.value);
+  }
   if (copy.connected) return text + ", and is connected to the active copy";
   if (copy.silence) {
     text += fmt::format("; heard of the active copy {:.1f} s ago", Seconds(*copy.silence));
@@ -121,9 +130,13 @@ Choice ChooseBestCopy(const DatabaseView& view, const Selection& how) {
     if (candidate.verdict.empty() && !how.only.empty() && copy.server != how.only) {
       candidate.verdict = fmt::format("{} was asked for", how.only);
     }
-    if (candidate.verdict.empty()) candidate.verdict = JudgeLoss(candidate, copy, how);
+    if (candidate.verdict.empty()) {
+      candidate.verdict = JudgeLoss(candidate, copy, view.record.term, how);
+    }
     candidate.eligible = candidate.verdict.empty();
-    if (candidate.eligible) candidate.verdict = Praise(candidate, copy);
+    if (candidate.eligible) {
+      candidate.verdict = Praise(candidate, copy, view.record.term);
+    }
     choice.candidates.push_back(std::move(candidate));
   }
   std::sort(choice.candidates.begin(), choice.candidates.end(), IsBetter);

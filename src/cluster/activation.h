@@ -32,6 +32,7 @@ struct CopyView {
   base::Position durable;
   bool connected = false;     // to the active copy's server
   base::Position source_end;  // how far the active copy's log goes, as far as it has heard
+  base::Term final_term;      // the active copy has said: in this term its log ended there
   // Since the active copy's last word; nothing: it has heard none since its daemon started.
   std::optional<base::Duration> silence;
 };

@@ -99,12 +99,27 @@ TEST_F(ActiveManagerTest, SaysWhyACopyIsNoCandidate) {
 
 TEST_F(ActiveManagerTest, LosslessNeedsTheFormerActivesOwnWord) {
   how_.dial = MountDial::kLossless;
+  view_.record.term = base::Term(4);
   EXPECT_THAT(VerdictOn("s2"), HasSubstr("dial is lossless"));
-  EXPECT_EQ(Choose().target(), "");
   copy("s3").connected = true;
+  EXPECT_EQ(Choose().target(), "") << "it may be mounted still";
+  copy("s3").final_term = base::Term(3);
+  EXPECT_EQ(Choose().target(), "") << "it was mounted again since";
+  copy("s3").final_term = base::Term(4);
   EXPECT_EQ(Choose().target(), "s3");
+  copy("s3").connected = false;
+  EXPECT_EQ(Choose().target(), "s3");
+  EXPECT_THAT(VerdictOn("s3"), HasSubstr("has said that term 4 ended"));
   copy("s3").durable = At(99);
   EXPECT_EQ(Choose().target(), "");
+}
+
+TEST_F(ActiveManagerTest, WhoKnowsTheEndNeedsNoRecentWord) {
+  view_.record.term = base::Term(4);
+  copy("s2").silence = copy("s3").silence = std::chrono::hours(1);
+  EXPECT_EQ(Choose().target(), "");
+  copy("s3").final_term = base::Term(4);
+  EXPECT_EQ(Choose().target(), "s3");
 }
 
 TEST_F(ActiveManagerTest, TheDialBoundsRecordsAndSilence) {

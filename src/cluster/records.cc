@@ -102,7 +102,12 @@ std::string ToJson(const DatabaseRecord& record) {
                {"history", std::move(history)}});
 }
 
-std::string ToJson(const GroupRecord& record) { return Dump({{"paused", record.paused}}); }
+std::string ToJson(const GroupRecord& record) {
+  return Dump({{"paused", record.paused},
+               {"failsafe", record.failsafe},
+               {"rebalance_every_s",
+                static_cast<uint64_t>(record.rebalance_every / std::chrono::seconds(1))}});
+}
 
 std::string ToJson(const CopyStatusRecord& record) {
   return Dump({{"database", record.database},
@@ -203,7 +208,12 @@ base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string&
   ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
   Fields fields(key, json);
   GroupRecord record;
+  uint64_t rebalance_every_s = 0;
   fields.Get("paused", record.paused);
+  fields.Get("failsafe", record.failsafe);
+  fields.Get("rebalance_every_s", rebalance_every_s);
+  record.rebalance_every =
+      std::chrono::seconds(std::min<uint64_t>(rebalance_every_s, kRebalanceEveryMax.count()));
   RETURN_IF_ERROR(fields.status());
   return record;
 }

@@ -22,6 +22,9 @@ namespace understudy::cluster {
 // Of one database, as in an availability group of Exchange.
 inline constexpr size_t kCopiesMax = 16;
 inline constexpr size_t kHistoryMax = 64;  // terms remembered; older ones are dropped
+// Of GroupRecord::rebalance_every.
+inline constexpr std::chrono::seconds kRebalanceEveryMin{10};
+inline constexpr std::chrono::seconds kRebalanceEveryMax{7 * 24 * 3600};
 
 struct ServerRecord {
   std::string name;
@@ -96,6 +99,11 @@ struct DatabaseRecord {
 // What holds for the whole group.
 struct GroupRecord {
   bool paused = false;  // nothing is moved without a person
+  // Without the coordinator the active copies stay mounted while every server confirms it
+  // (server/failsafe.h).
+  bool failsafe = false;
+  // So often active copies are moved to where their activation preference says; 0: by a person.
+  base::Duration rebalance_every{};
   Revision modified = 0;
 };
 
@@ -130,12 +138,16 @@ enum class EventNumber : uint32_t {
   kFailover = 2018,
   kFailoverImpossible = 2019,
   kSettingChanged = 2005,
+  kFailsafeEntered = 2006,
+  kFailsafeLeft = 2007,
+  kFailsafeRefused = 2008,
   kCopyAdded = 2020,
   kCopyRemoved = 2021,
   kCopySuspended = 2022,
   kCopyResumed = 2023,
   kCopyStateChanged = 2024,
   kCopyFailed = 2025,
+  kRebalanceFailed = 2026,
   kSeedStarted = 2030,
   kSeedCompleted = 2031,
   kSeedFailed = 2032,

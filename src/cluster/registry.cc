@@ -203,11 +203,12 @@ base::Result<GroupRecord> Registry::Group() {
   return record;
 }
 
-base::Result<GroupRecord> Registry::SetPaused(bool paused) {
+base::Result<GroupRecord> Registry::UpdateGroup(const GroupEdit& edit) {
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     ASSIGN_OR_RETURN(GroupRecord record, Group());
-    if (record.paused == paused) return record;
-    record.paused = paused;
+    const std::string before = ToJson(record);
+    edit(record);
+    if (ToJson(record) == before) return record;
     ASSIGN_OR_RETURN(const TxnResult result,
                      coordinator_.Txn({{kGroupKey, record.modified}},
                                       {Operation::Put(kGroupKey, ToJson(record))}));

@@ -76,7 +76,8 @@ class Registry {
   base::Result<bool> GiveUpMount(const DatabaseRecord& seen, const std::string& target);
 
   base::Result<GroupRecord> Group();
-  base::Result<GroupRecord> SetPaused(bool paused);
+  using GroupEdit = std::function<void(GroupRecord&)>;
+  base::Result<GroupRecord> UpdateGroup(const GroupEdit& edit);
   // Servers on which nothing is to be mounted.
   base::Result<std::set<std::string>> Maintenance();
   base::Status SetMaintenance(const std::string& server, bool on);

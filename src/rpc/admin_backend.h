@@ -55,6 +55,8 @@ class AdminBackend {
   virtual base::Result<v1::SetDatabaseResponse> SetDatabase(const v1::SetDatabaseRequest&) = 0;
   virtual base::Result<v1::SetCopyResponse> SetCopy(const v1::SetCopyRequest&) = 0;
   virtual base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) = 0;
+  virtual base::Result<v1::RebalanceResponse> Rebalance(const v1::RebalanceRequest&) = 0;
+  virtual base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) = 0;
   virtual base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) = 0;
   virtual base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) = 0;
   virtual base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const CallContext&) = 0;

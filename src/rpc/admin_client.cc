@@ -188,6 +188,14 @@ base::Result<v1::SetGroupResponse> AdminClient::SetGroup(const v1::SetGroupReque
                                                          base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::SetGroup, request, timeout);
 }
+base::Result<v1::RebalanceResponse> AdminClient::Rebalance(const v1::RebalanceRequest& request,
+                                                           base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Rebalance, request, timeout);
+}
+base::Result<v1::ConfirmResponse> AdminClient::Confirm(const v1::ConfirmRequest& request,
+                                                       base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Confirm, request, timeout);
+}
 
 base::Result<v1::MaintenanceResponse> AdminClient::Maintenance(
     const v1::MaintenanceRequest& request, base::Duration timeout) {

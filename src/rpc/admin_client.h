@@ -82,6 +82,10 @@ class AdminClient {
                                             base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest& request,
                                               base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::RebalanceResponse> Rebalance(const v1::RebalanceRequest& request,
+                                                base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest& request,
+                                            base::Duration timeout);
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest& request,
                                                     base::Duration timeout = kLongCallTimeout);
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest& request,

@@ -131,6 +131,14 @@ class AdminService final : public v1::Admin::Service {
                         v1::SetGroupResponse* response) override {
     return Give(backend_.SetGroup(*request), response);
   }
+  grpc::Status Rebalance(grpc::ServerContext*, const v1::RebalanceRequest* request,
+                         v1::RebalanceResponse* response) override {
+    return Give(backend_.Rebalance(*request), response);
+  }
+  grpc::Status Confirm(grpc::ServerContext*, const v1::ConfirmRequest* request,
+                       v1::ConfirmResponse* response) override {
+    return Give(backend_.Confirm(*request), response);
+  }
   grpc::Status Maintenance(grpc::ServerContext*, const v1::MaintenanceRequest* request,
                            v1::MaintenanceResponse* response) override {
     return Give(backend_.Maintenance(*request), response);

@@ -14,7 +14,7 @@ namespace understudy::rpc {
 
 inline constexpr std::string_view kVersion = "0.1.0";
 inline constexpr uint32_t kAdminProtocolVersion = 1;
-inline constexpr uint32_t kShipProtocolVersion = 1;
+inline constexpr uint32_t kShipProtocolVersion = 2;  // 2: pieces, ShipReceived
 
 // A ship message holds at most a few log parts (1 MiB each) or one seed chunk; anything longer is
 // refused unread.

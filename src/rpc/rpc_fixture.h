@@ -94,6 +94,12 @@ class Backend final : public AdminBackend {
   base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) override {
     return NotHere();
   }
+  base::Result<v1::RebalanceResponse> Rebalance(const v1::RebalanceRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) override {
+    return NotHere();
+  }
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) override {
     return NotHere();
   }

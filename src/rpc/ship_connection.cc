@@ -63,11 +63,14 @@ bool ShipConnection::TrySend(ship::Message&& message) {
   {
     base::MutexLock lock(mutex_);
     if (ended_) return false;
-    if (!outbox_.HasRoom(bytes)) {
+    if (std::holds_alternative<ship::Heartbeat>(message)) {
+      heartbeat_ = std::move(message);
+    } else if (!outbox_.HasRoom(bytes)) {
       send_refused_ = true;
       return false;
+    } else {
+      outbox_.Push(std::move(message), bytes);
     }
-    outbox_.Push(std::move(message), bytes);
   }
   changed_.NotifyAll();
   return true;
@@ -127,20 +130,46 @@ bool ShipConnection::PushIncoming(ship::Message&& message) {
   return true;
 }
 
+// Every byte counts, whatever it belongs to: it has left the wire.
+void ShipConnection::NoteArrival(const v1::ShipMessage& message) {
+  ++heard_;
+  if (message.has_received()) return;
+  base::MutexLock lock(mutex_);
+  received_bytes_ += message.ByteSizeLong();
+  if (received_bytes_ - told_bytes_ >= FlowWindow::kTellBytes) changed_.NotifyAll();
+}
+
+base::Status ShipConnection::Arrived(const v1::ShipMessage& wire) {
+  if (wire.has_received()) {
+    base::MutexLock lock(mutex_);
+    if (!window_.OnReceived(std::chrono::steady_clock::now(), wire.received().bytes())) {
+      return base::InvalidArgument("the peer says that it has received more than was sent");
+    }
+    changed_.NotifyAll();
+    return {};
+  }
+  const v1::ShipMessage* message = &wire;
+  std::optional<v1::ShipMessage> joined;
+  if (wire.has_piece()) {
+    ASSIGN_OR_RETURN(joined, joiner_.Add(wire.piece()));
+    if (!joined) return {};
+    message = &*joined;
+  }
+  ASSIGN_OR_RETURN(ship::Message decoded, FromProto(*message));
+  if (PushIncoming(std::move(decoded))) signal_->Notify();
+  return {};
+}
+
 void ShipConnection::ReadLoop() {
   base::NameThisThread("ship-read");
   std::string cause;
   v1::ShipMessage message;
   if (stream_->Read(message) && !CheckHello(message)) cause = "the hello was refused";
-  while (cause.empty()) {
-    if (!stream_->Read(message)) break;
-    base::Result<ship::Message> decoded = FromProto(message);
-    if (!decoded.ok()) {
-      cause = decoded.status().ToString();
-      break;
-    }
-    if (!PushIncoming(std::move(decoded).value())) break;
-    signal_->Notify();
+  while (cause.empty() && stream_->Read(message)) {
+    NoteArrival(message);
+    const base::Status arrived = Arrived(message);
+    if (!arrived.ok()) cause = arrived.ToString();
+    if (closed()) break;
   }
   if (!cause.empty()) End(cause);
   // A read that failed: the stream's own end says why, once the writer no longer uses it. The
@@ -159,23 +188,66 @@ void ShipConnection::ReadLoop() {
   signal_->Notify();
 }
 
+// Nothing: the connection has ended. `cutting`: a message has begun, the next one waits for it.
+std::optional<ShipConnection::Next> ShipConnection::WaitForNext(bool cutting) {
+  Next next;
+  bool tell = false;
+  {
+    base::MutexLock lock(mutex_);
+    while (true) {
+      if (ended_) return std::nullopt;
+      if (received_bytes_ - told_bytes_ >= FlowWindow::kTellBytes) {
+        next.received = told_bytes_ = received_bytes_;
+        break;
+      }
+      if (heartbeat_) {
+        next.heartbeat = std::exchange(heartbeat_, std::nullopt);
+        break;
+      }
+      if (window_.HasRoom() && (cutting || !outbox_.messages.empty())) {
+        next.piece_bytes = window_.piece_bytes();
+        if (!cutting) {
+          next.message = outbox_.Pop();
+          tell = std::exchange(send_refused_, false);
+        }
+        break;
+      }
+      changed_.WaitFor(mutex_, kWaitSlice);
+    }
+  }
+  if (tell) signal_->Notify();
+  return next;
+}
+
+bool ShipConnection::WriteCounted(const v1::ShipMessage& wire) {
+  {
+    base::MutexLock lock(mutex_);
+    window_.OnSent(std::chrono::steady_clock::now(), wire.ByteSizeLong());
+  }
+  return stream_->Write(wire);
+}
+
 void ShipConnection::WriteLoop(v1::ShipMessage hello) {
   base::NameThisThread("ship-write");
   bool ok = stream_->Write(hello);
   v1::ShipMessage wire;
   while (ok) {
-    std::optional<ship::Message> message;
-    bool tell = false;
-    {
-      base::MutexLock lock(mutex_);
-      while (!ended_ && outbox_.messages.empty()) changed_.WaitFor(mutex_, kWaitSlice);
-      if (ended_) break;
-      message = outbox_.Pop();
-      tell = std::exchange(send_refused_, false);
+    std::optional<Next> next = WaitForNext(!cutter_.done());
+    if (!next) break;
+    if (next->received) {
+      wire.Clear();
+      wire.mutable_received()->set_bytes(*next->received);
+      ok = stream_->Write(wire);
+    } else if (next->heartbeat) {
+      ToProto(*next->heartbeat, wire);
+      ok = WriteCounted(wire);
+    } else {
+      if (next->message) {
+        ToProto(*next->message, wire);
+        cutter_.Start(std::move(wire));
+      }
+      ok = WriteCounted(cutter_.Next(next->piece_bytes));
     }
-    if (tell) signal_->Notify();
-    ToProto(*message, wire);
-    ok = stream_->Write(wire);
   }
   base::MutexLock lock(mutex_);
   writer_done_ = true;

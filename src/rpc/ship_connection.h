@@ -7,6 +7,9 @@
 // full outbox makes TrySend return false. The session's Signal is notified when a message came in,
 // when the outbox has room again, and when the connection ended.
 //
+// On a slow link no more is under way than it carries in a moment (flow_window.h), long messages go
+// in pieces (message_pieces.h), and a heartbeat passes what waits: only the newest one is kept.
+//
 // ShipStream is the part that knows grpc (ship_dialer.cc, rpc_server.cc) or, in tests, a pair of
 // queues. Threading: ShipConnection is thread-safe; Open blocks up to its timeout. ShipStream: one
 // thread reads, one writes, any may Cancel; Finish is called once, after both have ended.
@@ -24,6 +27,8 @@
 #include "base/status.h"
 #include "base/time.h"
 #include "rpc/channel_security.h"
+#include "rpc/flow_window.h"
+#include "rpc/message_pieces.h"
 #include "rpc/signal.h"
 #include "ship/messages.h"
 #include "understudy/v1/replication.pb.h"
@@ -60,6 +65,7 @@ class ShipConnection final : public ship::Channel {
   std::optional<ship::Message> TryReceive() EXCLUDES_LOCK(mutex_);
   bool TrySend(ship::Message&& message) override EXCLUDES_LOCK(mutex_);
   bool closed() const override EXCLUDES_LOCK(mutex_);
+  uint64_t heard() const override { return heard_; }
   void Close() override;
   // Why it closed, for events; empty while open.
   std::string cause() const EXCLUDES_LOCK(mutex_);
@@ -69,6 +75,17 @@ class ShipConnection final : public ship::Channel {
   void ReadLoop();
   void WriteLoop(v1::ShipMessage hello);
   bool CheckHello(const v1::ShipMessage& message) EXCLUDES_LOCK(mutex_);
+  // What waits to be written, one at a time.
+  struct Next {
+    std::optional<uint64_t> received;  // to tell the peer
+    std::optional<ship::Message> heartbeat;
+    std::optional<ship::Message> message;
+    uint64_t piece_bytes = 0;  // how long a piece of it, or of the one that has begun, may be
+  };
+  std::optional<Next> WaitForNext(bool cutting) EXCLUDES_LOCK(mutex_);
+  bool WriteCounted(const v1::ShipMessage& wire) EXCLUDES_LOCK(mutex_);
+  void NoteArrival(const v1::ShipMessage& message) EXCLUDES_LOCK(mutex_);
+  base::Status Arrived(const v1::ShipMessage& wire) EXCLUDES_LOCK(mutex_);
   bool PushIncoming(ship::Message&& message) EXCLUDES_LOCK(mutex_);
   void End(const std::string& cause) EXCLUDES_LOCK(mutex_);
 
@@ -100,6 +117,10 @@ class ShipConnection final : public ship::Channel {
   base::CondVar changed_;
   Queue inbox_ GUARDED_BY(mutex_);
   Queue outbox_ GUARDED_BY(mutex_);
+  std::optional<ship::Message> heartbeat_ GUARDED_BY(mutex_);
+  FlowWindow window_ GUARDED_BY(mutex_);
+  uint64_t received_bytes_ GUARDED_BY(mutex_) = 0;
+  uint64_t told_bytes_ GUARDED_BY(mutex_) = 0;    // of received_bytes_, to the peer
   bool send_refused_ GUARDED_BY(mutex_) = false;  // somebody waits for room in the outbox
   bool ended_ GUARDED_BY(mutex_) = false;
   bool writer_done_ GUARDED_BY(mutex_) = false;
@@ -107,6 +128,9 @@ class ShipConnection final : public ship::Channel {
   std::string hello_peer_ GUARDED_BY(mutex_);
   std::string cause_ GUARDED_BY(mutex_);
 
+  std::atomic<uint64_t> heard_ = 0;
+  PieceCutter cutter_;  // the writer's
+  PieceJoiner joiner_;  // the reader's
   std::thread writer_;
   std::thread reader_;
 };

@@ -84,6 +84,21 @@ ship::Message Beat(uint64_t count) {
   return heartbeat;
 }
 
+ship::Message Number(uint64_t number) {
+  ship::Ack ack;
+  ack.request = 1;
+  ack.consumed_bytes = number;
+  return ack;
+}
+
+// One part of `bytes`.
+ship::Message Long(size_t bytes) {
+  ship::Parts parts;
+  parts.request = 1;
+  parts.parts.push_back(base::Bytes(bytes, 7));
+  return parts;
+}
+
 TEST_F(ShipConnectionTest, BothSidesLearnTheOthersName) {
   OpenBoth();
   EXPECT_EQ(left_->peer(), "s2");
@@ -95,7 +110,7 @@ TEST_F(ShipConnectionTest, MessagesArriveInOrder) {
   std::thread sender([&] {
     for (uint64_t i = 0; i < 200;) {
       const uint64_t seen = left_->signal()->count();
-      if (left_->TrySend(Beat(i))) {
+      if (left_->TrySend(Number(i))) {
         ++i;
       } else {
         left_->signal()->WaitFor(seen, kLimit);
@@ -105,7 +120,7 @@ TEST_F(ShipConnectionTest, MessagesArriveInOrder) {
   for (uint64_t i = 0; i < 200; ++i) {
     const auto message = Receive(*right_);
     ASSERT_TRUE(message.has_value());
-    EXPECT_EQ(std::get<ship::Heartbeat>(*message).count, i);
+    EXPECT_EQ(std::get<ship::Ack>(*message).consumed_bytes, i);
   }
   sender.join();
 }
@@ -121,6 +136,91 @@ TEST_F(ShipConnectionTest, SendingIsRefusedWhenNobodyReadsAndNotifiedWhenThereIs
   // Everything that was accepted arrives; then there is room again.
   for (uint64_t i = 0; i < sent; ++i) ASSERT_TRUE(Receive(*right_).has_value());
   EXPECT_TRUE(left_->TrySend(Beat(1)));
+}
+
+TEST_F(ShipConnectionTest, ALongMessageGoesInPiecesAndArrivesWhole) {
+  OpenBoth();
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(left_->TrySend(Long(700 << 10)));
+  for (int i = 0; i < 20; ++i) {
+    const auto message = Receive(*right_);
+    ASSERT_TRUE(message.has_value()) << right_->cause();
+    EXPECT_EQ(std::get<ship::Parts>(*message).parts[0], base::Bytes(700 << 10, 7));
+  }
+  EXPECT_GT(right_->heard(), 20u * 3) << "each piece is a sign of life";
+}
+
+// The right end is played by the test, over the wire.
+class SlowPeer : public ShipConnectionTest {
+ protected:
+  void SetUp() override {
+    v1::ShipMessage hello;
+    hello.mutable_hello()->set_protocol_version(kShipProtocolVersion);
+    hello.mutable_hello()->set_server("s2");
+    ASSERT_TRUE(to_left_->TryPush(std::move(hello)));
+    Opened left = Open(true);
+    ASSERT_TRUE(left.ok()) << left.status().ToString();
+    left_ = std::move(left).value();
+    ASSERT_TRUE(NextOnWire().has_hello());
+  }
+  v1::ShipMessage NextOnWire() { return to_right_->Pop(kLimit).value_or(v1::ShipMessage()); }
+  void TellReceived(uint64_t bytes) {
+    v1::ShipMessage received;
+    received.mutable_received()->set_bytes(bytes);
+    ASSERT_TRUE(to_left_->Push(std::move(received), kLimit));
+  }
+};
+
+TEST_F(SlowPeer, GetsNoMoreThanTheWindowAndHeartbeatsPassWhatWaits) {
+  ASSERT_TRUE(left_->TrySend(Long(700 << 10)));
+  uint64_t bytes = 0;
+  PieceJoiner joiner;
+  std::optional<v1::ShipMessage> whole;
+  while (bytes < FlowWindow::kBytesStart) {
+    const v1::ShipMessage wire = NextOnWire();
+    ASSERT_TRUE(wire.has_piece());
+    bytes += wire.ByteSizeLong();
+    ASSERT_TRUE(joiner.Add(wire.piece()).ok());
+  }
+  ASSERT_TRUE(left_->TrySend(Beat(42)));
+  const v1::ShipMessage beat = NextOnWire();
+  ASSERT_TRUE(beat.has_heartbeat());
+  EXPECT_EQ(beat.heartbeat().count(), 42u);
+  bytes += beat.ByteSizeLong();
+  while (!whole) {
+    TellReceived(bytes);
+    const v1::ShipMessage wire = NextOnWire();
+    ASSERT_TRUE(wire.has_piece());
+    bytes += wire.ByteSizeLong();
+    auto added = joiner.Add(wire.piece());
+    ASSERT_TRUE(added.ok()) << added.status().ToString();
+    whole = std::move(added).value();
+  }
+  EXPECT_EQ(whole->parts().parts(0).size(), size_t{700 << 10});
+}
+
+TEST_F(SlowPeer, WhichHasReceivedMoreThanWasSentIsLeft) {
+  TellReceived(1'000'000);
+  EXPECT_FALSE(Receive(*left_).has_value());
+  EXPECT_NE(left_->cause().find("more than was sent"), std::string::npos) << left_->cause();
+}
+
+TEST_F(SlowPeer, WhoseMessageHasNoEndIsLeft) {
+  v1::ShipMessage wire;
+  wire.mutable_piece()->set_bytes(std::string(1 << 20, 'x'));
+  for (int i = 0; i <= kMessageBytesMax >> 20 && !left_->closed(); ++i) {
+    to_left_->Push(v1::ShipMessage(wire), kLimit);
+  }
+  EXPECT_FALSE(Receive(*left_).has_value());
+  EXPECT_NE(left_->cause().find("a message has at most"), std::string::npos) << left_->cause();
+}
+
+TEST_F(SlowPeer, WhosePiecesAreNoMessageIsLeft) {
+  v1::ShipMessage wire;
+  wire.mutable_piece()->set_bytes("no message");
+  wire.mutable_piece()->set_last(true);
+  ASSERT_TRUE(to_left_->Push(std::move(wire), kLimit));
+  EXPECT_FALSE(Receive(*left_).has_value());
+  EXPECT_NE(left_->cause().find("not a message"), std::string::npos) << left_->cause();
 }
 
 TEST_F(ShipConnectionTest, ClosingOneSideEndsTheOtherWithACause) {
@@ -140,7 +240,8 @@ TEST_F(ShipConnectionTest, AnotherProtocolVersionIsRefusedInOneSentence) {
   ASSERT_TRUE(to_left_->TryPush(std::move(hello)));
   const Opened left = Open(true);
   EXPECT_EQ(left.status().code(), base::Code::kInvalidArgument);
-  EXPECT_NE(left.status().message().find("s9 (version 9.0) speaks ship protocol 2"),
+  EXPECT_NE(left.status().message().find("s9 (version 9.0) speaks ship protocol " +
+                                         std::to_string(kShipProtocolVersion + 1)),
             std::string::npos)
       << left.status().message();
 }

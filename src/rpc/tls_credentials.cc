@@ -30,9 +30,9 @@ using grpc::experimental::TlsServerCredentialsOptions;
 constexpr unsigned kFilesEverySeconds = 1;
 
 // Of a client's certificate: what is between servers only.
-constexpr std::string_view kServersOnly[] = {"/understudy.v1.Replication/",
-                                             "/understudy.v1.Admin/Relinquish",
-                                             "/understudy.v1.Admin/AwaitMount"};
+constexpr std::string_view kServersOnly[] = {
+    "/understudy.v1.Replication/", "/understudy.v1.Admin/Relinquish",
+    "/understudy.v1.Admin/AwaitMount", "/understudy.v1.Admin/Confirm"};
 
 std::string Text(grpc::string_ref text) { return std::string(text.data(), text.size()); }
 

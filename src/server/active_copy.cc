@@ -176,9 +176,18 @@ void ActiveCopy::SetUnfenced(bool unfenced) {
   changed_.NotifyAll();
 }
 
+void ActiveCopy::SetFinal() {
+  {
+    base::MutexLock lock(mutex_);
+    final_ = mount_.log != nullptr;
+  }
+  NotifyListeners();
+}
+
 void ActiveCopy::CloseMount() {
   base::MutexLock lock(mutex_);
   mount_ = {};
+  final_ = false;
 }
 
 void ActiveCopy::OnFailure(const base::Status& status) {
@@ -190,6 +199,7 @@ void ActiveCopy::OnFailure(const base::Status& status) {
     failure_ = status;
     failure_time_ = context_.env.WallNow();
     mount_ = {};
+    final_ = false;
   }
   SetState(State::kFailed);
   if (first) {

@@ -87,6 +87,7 @@ class ActiveCopy {
     std::shared_ptr<Handover> handover = {};  // of the passive copy that it was
     std::map<std::string, base::Seq> known;   // what they are known to have, for their holds
     std::string move_reason = {};             // in the registry: why this is the active copy
+    std::string taken_from = {};  // by a failover: the server whose copy was the active one
   };
   ActiveCopy(const ServerContext& context, Options options);
   ~ActiveCopy();  // as Stop(kLeave)
@@ -133,6 +134,9 @@ class ActiveCopy {
   base::Status WaitMounted(base::Duration limit) EXCLUDES_LOCK(mutex_);
   // Whether an application may rely on this copy being the active one at this moment.
   bool IsMountedNow() const EXCLUDES_LOCK(mutex_);
+  // The log of mount() has ended: the database is fenced, everything is in the log and synced, and
+  // nothing more will be written in the mount's term.
+  bool IsFinal() const EXCLUDES_LOCK(mutex_);
   // What log can be served; kUnavailable with the reason while there is none.
   base::Result<Mount> mount() const EXCLUDES_LOCK(mutex_);
 
@@ -168,6 +172,7 @@ class ActiveCopy {
   void Publish();
   void CloseCapture() EXCLUDES_LOCK(mutex_);
   void SetUnfenced(bool unfenced) EXCLUDES_LOCK(mutex_);
+  void SetFinal() EXCLUDES_LOCK(mutex_);
   void CloseMount() EXCLUDES_LOCK(mutex_);
   bool MayBeMounted(base::Duration spare) EXCLUDES_LOCK(mutex_);
   bool HasLease(base::Duration spare) const EXCLUDES_LOCK(mutex_);
@@ -177,6 +182,7 @@ class ActiveCopy {
   base::Status TryMount();
   base::Result<Handover> PrepareMount();
   base::Status CheckNotReplaced();
+  base::Status CheckNotPromised() const;
   base::Result<std::shared_ptr<log::LogStore>> OpenLog();
   base::Result<base::Term> TakeTerm(const std::shared_ptr<log::LogStore>& log);
   base::Status RollForward(log::LogStore& log);
@@ -236,6 +242,7 @@ class ActiveCopy {
   StopMode stop_mode_ GUARDED_BY(mutex_) = StopMode::kLeave;
   bool wanted_ GUARDED_BY(mutex_) = true;
   bool fenced_ GUARDED_BY(mutex_) = false;  // !unfenced_, as others may know
+  bool final_ GUARDED_BY(mutex_) = false;
   base::SteadyTime relinquished_until_ GUARDED_BY(mutex_){};
   bool moved_ GUARDED_BY(mutex_) = false;  // to another server; that one mounts it
   bool retired_ GUARDED_BY(mutex_) = false;

@@ -43,13 +43,14 @@ class MountTest : public ::testing::Test {
     mark.why = "diverged: other records";
     ASSERT_TRUE(SaveReseedMark(env_, PathsOf(data_dir(), "orders").directory, mark).ok());
   }
-  std::unique_ptr<ActiveCopy> Start() {
+  std::unique_ptr<ActiveCopy> Start(const std::string& taken_from = "") {
     ActiveCopy::Options options;
     options.name = "orders";
     options.id = id_;
     options.path = path_;
     options.paths = PathsOf(data_dir(), "orders");
-    const ServerContext context{env_, *settings_, *registry_, events_, authority_, "s1"};
+    options.taken_from = taken_from;
+    const ServerContext context{env_, *settings_, *registry_, events_, authority_, promises_, "s1"};
     return std::make_unique<ActiveCopy>(context, options);
   }
   uint64_t term() { return registry_->FindDatabase("orders").value().term.value; }
@@ -60,6 +61,7 @@ class MountTest : public ::testing::Test {
   const std::string path_ = directory_.File("orders.db");
   const base::DatabaseId id_{{1, 2, 3}};
   Authority authority_{env_, std::chrono::seconds(6)};
+  Promises promises_{env_};
   EventLog events_{env_, "s1", std::make_shared<rpc::Signal>()};
   std::unique_ptr<cluster::EmbeddedCoordinator> coordinator_;
   std::unique_ptr<cluster::Registry> registry_;
@@ -90,6 +92,24 @@ TEST_F(MountTest, TheMarkOfARemovedDatabaseOfThatNameIsNoObstacle) {
   Mark(base::DatabaseId{{9}});
   const base::Status mounted = Start()->WaitMounted(kTestLimit);
   EXPECT_TRUE(mounted.ok()) << mounted.ToString();
+}
+
+TEST_F(MountTest, WhoHasThisServersPromiseIsNotReplacedBeforeItEnds) {
+  promises_.Promise("s2", env_.Now() + std::chrono::milliseconds(1500));
+  const base::SteadyTime begin = env_.Now();
+  const std::unique_ptr<ActiveCopy> copy = Start("s2");
+  const base::Status refused = copy->WaitMounted(kTestLimit);
+  EXPECT_THAT(refused.message(), HasSubstr("s2 goes on in failsafe mode"));
+  while (copy->Status().state() != "Mounted" && env_.Now() < begin + kTestLimit) {
+    copy->WaitPeerProgress(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(copy->Status().state(), "Mounted");
+  EXPECT_GE(env_.Now() - begin, std::chrono::milliseconds(1500));
+}
+
+TEST_F(MountTest, WhatWasPromisedToOthersIsNoObstacle) {
+  promises_.Promise("s3", env_.Now() + kTestLimit);
+  EXPECT_TRUE(Start("s2")->WaitMounted(kTestLimit).ok());
 }
 
 }  // namespace

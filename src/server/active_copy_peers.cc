@@ -83,6 +83,11 @@ base::Status ActiveCopy::WaitMounted(base::Duration limit) {
   }
 }
 
+bool ActiveCopy::IsFinal() const {
+  base::MutexLock lock(mutex_);
+  return final_;
+}
+
 // A dismounted copy goes on serving its log: its passives may lack the last of it.
 base::Result<Mount> ActiveCopy::mount() const {
   base::MutexLock lock(mutex_);

@@ -7,6 +7,7 @@
 //   admin_databases.cc  servers, databases, copies       admin_status.cc  status, wait, events
 //   admin_backups.cc    backups                          admin_moves.cc   switchover, failover
 //   admin_settings.cc   dial, preference, pause          admin_health.cc  health, maintenance
+//   admin_rebalance.cc  rebalance, failsafe mode
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
 // Threading: thread-safe.
 #pragma once
@@ -58,6 +59,10 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::SetDatabaseResponse> SetDatabase(const v1::SetDatabaseRequest&) override;
   base::Result<v1::SetCopyResponse> SetCopy(const v1::SetCopyRequest&) override;
   base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) override;
+  base::Result<v1::RebalanceResponse> Rebalance(const v1::RebalanceRequest&) override;
+  base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) override;
+  base::Result<v1::RebalanceResponse> MoveToPreferred(const std::string& only, bool dry_run,
+                                                      bool by_person);
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) override;
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) override;
   base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const rpc::CallContext&) override;

@@ -110,6 +110,15 @@ void CheckGroup(const GroupView& group, const std::string& manager, Checks& chec
   } else {
     checks.Ok("ActiveManager", "group", manager + " decides");
   }
+  if (!group.group.failsafe) return;
+  for (const cluster::ServerRecord& server : group.servers) {
+    if (server.alive) continue;
+    checks.Warn("FailsafeMode", "group",
+                fmt::format("would not hold: server {} cannot confirm anything", server.name),
+                "start it, or remove it if it is gone for good");
+    return;
+  }
+  checks.Ok("FailsafeMode", "group", "every server can confirm");
 }
 
 // Each server's newest certificate, and who could renew it.

@@ -256,6 +256,12 @@ base::Result<v1::FailoverResponse> Admin::Failover(const v1::FailoverRequest& re
         "understudy switchover {1} moves it without loss",
         record.active, record.name));
   }
+  if (const base::Duration left = context_.promises.Left(record.active); left > base::Duration(0)) {
+    return base::Busy(fmt::format(
+        "{} goes on in failsafe mode: this server has promised not to take {} over for {:.1f} s "
+        "more\ntry again after that; it is promised again only while that server asks for it",
+        record.active, record.name, std::chrono::duration<double>(left).count()));
+  }
   if (choice.target().empty()) {
     return base::Unavailable(fmt::format(
         "no copy of {} can be mounted: {}\n--to names one whatever its state, --accept-data-loss "

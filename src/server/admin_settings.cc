@@ -64,15 +64,35 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
 }
 
 base::Result<v1::SetGroupResponse> Admin::SetGroup(const v1::SetGroupRequest& request) {
-  ASSIGN_OR_RETURN(cluster::GroupRecord group, context_.registry.Group());
-  if (request.has_paused() && request.paused() != group.paused) {
-    ASSIGN_OR_RETURN(group, context_.registry.SetPaused(request.paused()));
-    context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, "",
-                        group.paused ? "the group is paused: nothing is moved without a person"
-                                     : "the group is resumed: failovers are automatic");
+  const uint64_t every_s = request.rebalance_every_s();
+  if (every_s != 0 && (every_s < uint64_t(cluster::kRebalanceEveryMin.count()) ||
+                       every_s > uint64_t(cluster::kRebalanceEveryMax.count()))) {
+    return base::InvalidArgument(
+        fmt::format("rebalancing every {} s: allowed are {} to {} s, and 0 for never", every_s,
+                    cluster::kRebalanceEveryMin.count(), cluster::kRebalanceEveryMax.count()));
+  }
+  ASSIGN_OR_RETURN(const cluster::GroupRecord before, context_.registry.Group());
+  const auto edit = [&](cluster::GroupRecord& group) {
+    if (request.has_paused()) group.paused = request.paused();
+    if (request.has_failsafe()) group.failsafe = request.failsafe();
+    if (request.has_rebalance_every_s()) group.rebalance_every = std::chrono::seconds(every_s);
+  };
+  ASSIGN_OR_RETURN(const cluster::GroupRecord group, context_.registry.UpdateGroup(edit));
+  if (ToJson(group) != ToJson(before)) {
+    context_.events.Add(
+        EventNumber::kSettingChanged, Severity::kInfo, "",
+        fmt::format(
+            "the group: failovers {}, failsafe mode {}, rebalanced {}",
+            group.paused ? "paused" : "automatic", group.failsafe ? "on" : "off",
+            group.rebalance_every.count() == 0
+                ? "by a person only"
+                : fmt::format("every {} s", group.rebalance_every / std::chrono::seconds(1))));
   }
   v1::SetGroupResponse response;
   response.set_paused(group.paused);
+  response.set_failsafe(group.failsafe);
+  response.set_rebalance_every_s(
+      static_cast<uint64_t>(group.rebalance_every / std::chrono::seconds(1)));
   ASSIGN_OR_RETURN(const std::string manager, context_.registry.Manager());
   response.set_manager(manager);
   return response;

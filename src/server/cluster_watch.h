@@ -39,6 +39,7 @@ class ClusterWatch {
   rpc::Signal& events_changed() { return events_; }  // notified when the registry has a new event
   // Notified when servers, databases or what holds for the group have changed.
   rpc::Signal& group_changed() { return group_; }
+  const GroupCache& cache() const { return cache_; }
   cluster::LeaseId lease() const { return lease_; }  // 0: none right now
 
  private:

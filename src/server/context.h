@@ -18,6 +18,7 @@
 #include "rpc/signal.h"
 #include "server/authority.h"
 #include "server/config.h"
+#include "server/promises.h"
 
 namespace understudy::server {
 
@@ -66,6 +67,7 @@ struct ServerContext {
   cluster::Registry& registry;
   EventLog& events;
   Authority& authority;
+  Promises& promises;
   std::string server;       // our name
   GroupTls* tls = nullptr;  // null: no TLS
 };

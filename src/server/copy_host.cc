@@ -99,6 +99,21 @@ void CopyHost::Run() {
 
 // --- any thread ---
 
+std::vector<CopyHost::MountedCopy> CopyHost::Mounted() const {
+  Actives actives;
+  {
+    base::MutexLock lock(mutex_);
+    actives = actives_;
+  }
+  std::vector<MountedCopy> mounted;
+  for (const auto& [id, copy] : actives) {
+    const base::Result<Mount> mount = copy->mount();
+    if (!copy->IsMountedNow() || !copy->HasPeers() || !mount.ok()) continue;
+    mounted.push_back({copy->name(), id, mount->term});
+  }
+  return mounted;
+}
+
 std::shared_ptr<ActiveCopy> CopyHost::FindActive(base::DatabaseId id) const {
   base::MutexLock lock(mutex_);
   const auto found = actives_.find(id);

@@ -60,6 +60,13 @@ class CopyHost {
     PassiveCopy::Ages ages{};
   };
   std::vector<LocalStatus> Statuses() const EXCLUDES_LOCK(mutex_);
+  // The active copies that are mounted and have passive ones elsewhere.
+  struct MountedCopy {
+    std::string name;
+    base::DatabaseId id;
+    base::Term term;
+  };
+  std::vector<MountedCopy> Mounted() const EXCLUDES_LOCK(mutex_);
 
   // "name/file name" below the data directory, for a passive copy without a path of its own.
   static std::string DefaultPath(const std::string& data_dir, const std::string& database,

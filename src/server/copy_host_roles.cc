@@ -154,6 +154,8 @@ std::shared_ptr<ActiveCopy> CopyHost::MakeActive(const cluster::DatabaseRecord& 
   options.retiring = retiring;
   options.handover = std::move(handover);
   options.move_reason = record.move_reason;
+  const std::string last = record.history.empty() ? "" : record.history.back().server;
+  if (record.move_reason == "failover" && last != context_.server) options.taken_from = last;
   return std::make_shared<ActiveCopy>(context_, std::move(options));
 }
 

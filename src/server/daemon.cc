@@ -18,10 +18,12 @@
 #include "server/coordinator_factory.h"
 #include "server/diag_sink.h"
 #include "server/failover_watch.h"
+#include "server/failsafe.h"
 #include "server/fence.h"
 #include "server/group_tls.h"
 #include "server/managed_etcd.h"
 #include "server/members.h"
+#include "server/rebalance_watch.h"
 #include "server/ship_sessions.h"
 #include "server/web_status.h"
 #include "web/http_server.h"
@@ -259,8 +261,9 @@ rpc::RpcServer::Options ListenOptions(const Config& config, const GroupTls* tls,
   return options;
 }
 
-void ServeUntilSignal(env::Env& env, Settings& settings, const std::string& config_path,
-                      GroupTls* tls, CopyHost& host) {
+// Until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
+void ServeUntilStopped(env::Env& env, Settings& settings, const std::string& config_path,
+                       GroupTls* tls, CopyHost& host) {
   sd_notify(0, "READY=1");
   int number = 0;
   while ((number = WaitForSignal()) == SIGHUP) {
@@ -292,8 +295,9 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   const auto cluster_signal = std::make_shared<rpc::Signal>();
   EventLog events(env, config.server.name, cluster_signal);
   Authority authority(env, config.coordinator.lease);
-  const ServerContext context{env,       settings,           registry, events,
-                              authority, config.server.name, tls.get()};
+  Promises promises(env);
+  const ServerContext context{env,       settings, registry,           events,
+                              authority, promises, config.server.name, tls.get()};
 
   cluster::ServerRecord self = RecordOfSelf(env, config, directory.identity, tls.get());
   CopyHost host(context, directory.path);
@@ -314,7 +318,12 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   if (web != nullptr) self.web = WithPort(config.web.advertise, web->port());
   RETURN_IF_ERROR(RetryAtStart(env, fence, [&] { return watch.Start(self); }));
 
+  if (cache.Get() != nullptr && cache.Get()->failsafe) {
+    promises.RestUntil(env.Now() + config.coordinator.lease);
+  }
   FailoverWatch failover(context, host, watch);
+  Failsafe failsafe(context, host, cache);
+  RebalanceWatch rebalance(context, admin);
   std::unique_ptr<CertificateKeeper> keeper;
   if (tls != nullptr)
     keeper = std::make_unique<CertificateKeeper>(context, members, EndThisProcess);
@@ -322,10 +331,12 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   events.Add(
       EventNumber::kServerStarted, Severity::kInfo, "",
       fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
-  ServeUntilSignal(env, settings, config_path, tls.get(), host);
+  ServeUntilStopped(env, settings, config_path, tls.get(), host);
   if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
   if (keeper != nullptr) keeper->Stop();
+  rebalance.Stop();
   failover.Stop();
+  failsafe.Stop();
   backups.Stop();
   host.DismountAll(kShipGrace);
   server->Shutdown(kStopGrace);

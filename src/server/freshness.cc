@@ -48,4 +48,9 @@ std::optional<base::Duration> Freshness::Age(base::SteadyTime now, base::Seq seq
   return age;
 }
 
+base::Duration Freshness::AgeAtLeast(base::SteadyTime now, base::Seq seq) const {
+  if (const auto age = Age(now, seq)) return *age;
+  return samples_.empty() ? base::Duration(0) : now - samples_.front().time;
+}
+
 }  // namespace understudy::server

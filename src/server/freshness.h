@@ -34,6 +34,8 @@ class Freshness {
 
   // Of a copy that has everything up to `seq`; nothing: not known.
   std::optional<base::Duration> Age(base::SteadyTime now, base::Seq seq) const;
+  // The same; where that is not known, how long something has been known at all.
+  base::Duration AgeAtLeast(base::SteadyTime now, base::Seq seq) const;
 
  private:
   struct Sample {

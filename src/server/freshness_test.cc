@@ -27,6 +27,8 @@ TEST_F(FreshnessTest, NothingIsKnownBeforeAnythingWasHeard) {
   Hear(7);
   EXPECT_EQ(Age(5), std::nullopt);
   EXPECT_EQ(Age(7), seconds(0));
+  clock_.Advance(seconds(3));
+  EXPECT_EQ(freshness_.AgeAtLeast(clock_.Now(), Seq(5)), seconds(3));
 }
 
 TEST_F(FreshnessTest, WhoHasEverythingIsFreshWhileTheConnectionIsAlive) {

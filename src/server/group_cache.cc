@@ -31,6 +31,7 @@ base::Status GroupCache::Refresh(cluster::Registry& registry) {
   if (group_changed_) {
     ASSIGN_OR_RETURN(const cluster::GroupRecord group, registry.Group());
     next_.paused = group.paused;
+    next_.failsafe = group.failsafe;
     group_changed_ = false;
     view_changed_ = true;
   }
@@ -74,8 +75,8 @@ GroupCache::Behind GroupCache::BehindPublished(const std::string& database, base
   const base::SteadyTime now = env_.Now();
   base::MutexLock lock(mutex_);
   const auto found = published_.find(database);
-  if (found == published_.end() || found->second.end <= have) return {0, base::Duration(0)};
-  return {found->second.end.value - have.value, found->second.freshness.Age(now, have)};
+  if (found == published_.end() || found->second.end <= have) return {};
+  return {found->second.end.value - have.value, found->second.freshness.AgeAtLeast(now, have)};
 }
 
 std::shared_ptr<const web::GroupView> GroupCache::Get() const {

@@ -44,7 +44,7 @@ class GroupCache {
   // (A connection that is slow tells late how much is on its way; this comes another way.)
   struct Behind {
     uint64_t commits = 0;
-    std::optional<base::Duration> age;  // nothing: longer than is known
+    base::Duration age{0};  // at least: what was published before this server looked is not known
   };
   Behind BehindPublished(const std::string& database, base::Seq have) const EXCLUDES_LOCK(mutex_);
 

@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "base/mutex.h"
+#include "server/ask_peers.h"
 #include "server/group_tls.h"
 
 namespace understudy::server {
@@ -22,6 +24,7 @@ void Fill(cluster::CopyView& view, const v1::CopyStatus& status) {
   view.durable = ToPosition(status.durable());
   view.connected = status.connected();
   view.source_end = ToPosition(status.source_end());
+  view.final_term = base::Term(status.final_term());
   view.silence.reset();
   if (status.silence_ms() >= 0) view.silence = std::chrono::milliseconds(status.silence_ms());
 }
@@ -117,24 +120,25 @@ void AskServers(const ServerContext& context, const CopyHost& host,
       if (copy.server_alive) servers.insert(copy.server);
     }
   }
-  for (const std::string& server : servers) {
-    if (server == context.server) {
-      for (const CopyHost::LocalStatus& local : host.Statuses()) {
-        FillAll(server, local.database, local.status, views);
-      }
-      continue;
+  if (servers.erase(context.server) > 0) {
+    for (const CopyHost::LocalStatus& local : host.Statuses()) {
+      FillAll(context.server, local.database, local.status, views);
     }
+  }
+  base::Mutex mutex;  // guards `views`
+  AskPeers(servers, [&](const std::string& server) {
     // One that does not answer stays as it was published, and is no candidate.
     const auto client = DialServer(context, server);
-    if (!client.ok()) continue;
+    if (!client.ok()) return;
     const base::Result<v1::StatusResponse> answer = (*client)->LocalStatus({}, kPeerAnswerLimit);
-    if (!answer.ok()) continue;
+    if (!answer.ok()) return;
+    base::MutexLock lock(mutex);
     for (const v1::DatabaseStatus& database : answer->databases()) {
       for (const v1::CopyStatus& status : database.copies()) {
         FillAll(server, database.name(), status, views);
       }
     }
-  }
+  });
 }
 
 }  // namespace understudy::server

@@ -74,6 +74,7 @@ void PassiveCopy::Publish() {
     status.set_queues_known(copier.connected);
     status.set_connected(copier.connected);
     SetPosition(copier.source_end, status.mutable_source_end());
+    status.set_final_term(copier.final_term.value);
     if (copier.connected) {
       status.set_mode(copier.mode == ship::ShipMode::kBlock ? "block" : "file");
     }

@@ -35,7 +35,7 @@ class PassiveCopyTest : public ::testing::Test {
     std::filesystem::copy(fixture_.File("log"), paths_.log);
   }
   void Start() {
-    const ServerContext context{env_, *settings_, *registry_, events_, authority_, "s2"};
+    const ServerContext context{env_, *settings_, *registry_, events_, authority_, promises_, "s2"};
     copy_ = std::make_unique<PassiveCopy>(
         context, PassiveCopy::Options{"t", fixture_.id(), 0, path_, paths_}, link_);
   }
@@ -57,6 +57,7 @@ class PassiveCopyTest : public ::testing::Test {
   replay::test::LogFixture fixture_;
   std::shared_ptr<rpc::Signal> link_ = std::make_shared<rpc::Signal>();
   Authority authority_{env_, std::chrono::seconds(6)};
+  Promises promises_{env_};
   EventLog events_{env_, "s2", std::make_shared<rpc::Signal>()};
   std::unique_ptr<cluster::EmbeddedCoordinator> coordinator_;
   std::unique_ptr<cluster::Registry> registry_;

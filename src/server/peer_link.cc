@@ -183,7 +183,6 @@ bool PeerLink::Receive(base::SteadyTime now) {
   for (int i = 0; i < kMessagesPerRound; ++i) {
     std::optional<ship::Message> message = connection_->TryReceive();
     if (!message) return i > 0;
-    watch_->OnReceived(now);
     const std::optional<base::DatabaseId> database = ship::DatabaseOf(*message);
     if (!database) {
       for (const auto& [id, copy] : copies_) copy->OnMessage(ship::Message(*message), now);

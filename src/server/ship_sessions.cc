@@ -59,6 +59,7 @@ struct Served {
   CapturePageSource pages;
   ship::SeedSource seed;
   PeerProgress told;
+  bool final_told = false;  // that the mount has ended
 };
 
 class Session {
@@ -93,6 +94,10 @@ class Session {
         worked = worked || log.worked || seed.worked;
         next = std::min({next, log.next, seed.next});
         TellProgress(*served);
+        if (!served->final_told && served->copy->IsFinal()) {
+          served->final_told = true;
+          watch_.Hasten();
+        }
       }
       next = std::min(next, watch_.RunOnce(now).next);
       if (!worked) {
@@ -121,7 +126,8 @@ class Session {
     for (const auto& [id, served] : served_) {
       if (ends.size() == ship::kHeartbeatEndsMax) break;
       const log::LogEnd end = served->mount.log->end();
-      ends.push_back({id, served->mount.log->durable(), end.commit_time});
+      const base::Term final_term = served->final_told ? served->mount.term : base::Term();
+      ends.push_back({id, served->mount.log->durable(), end.commit_time, final_term});
     }
     return ends;
   }
@@ -130,7 +136,6 @@ class Session {
     for (int i = 0; i < kMessagesPerRound; ++i) {
       std::optional<ship::Message> message = connection_.TryReceive();
       if (!message) return i > 0;
-      watch_.OnReceived(now);
       const std::optional<base::DatabaseId> database = ship::DatabaseOf(*message);
       if (!database) continue;  // a heartbeat
       if (Served* served = Find(*database, *message); served != nullptr) {

@@ -10,12 +10,17 @@ ChannelWatch::ChannelWatch(const Options& options, Channel& channel, base::Stead
     : options_(options),
       channel_(channel),
       ends_(std::move(ends)),
+      heard_(channel.heard()),
       last_received_(now),
       next_heartbeat_(now) {}
 
 RunResult ChannelWatch::RunOnce(base::SteadyTime now) {
   RunResult result;
   if (channel_.closed()) return result;
+  if (const uint64_t heard = channel_.heard(); heard != heard_) {
+    heard_ = heard;
+    last_received_ = now;
+  }
   if (now - last_received_ >= options_.silence_max) {
     cause_ = fmt::format(
         "no message for {} s (limit silence_max); the peer is dead or the "

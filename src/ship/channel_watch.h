@@ -4,7 +4,7 @@
 //
 // Every `interval` it sends a Heartbeat (with the ends of the databases that
 // this side is the source of), which also keeps middleboxes' idle timers from firing. When nothing
-// was received for `silence_max` it closes the channel and says why.
+// was heard for `silence_max` it closes the channel and says why.
 //
 // Threading: confined to one thread.
 #pragma once
@@ -29,8 +29,9 @@ class ChannelWatch {
   // `channel` is borrowed. `ends` may be empty (a copier has none to tell).
   ChannelWatch(const Options& options, Channel& channel, base::SteadyTime now, Ends ends = {});
 
-  void OnReceived(base::SteadyTime now) { last_received_ = now; }  // any message
   RunResult RunOnce(base::SteadyTime now);
+  // The next RunOnce sends a heartbeat: what it tells has changed.
+  void Hasten() { next_heartbeat_ = {}; }
   // Empty while the channel lives by our judgement; else "no message for 10 s (…)".
   const std::string& cause() const { return cause_; }
   uint64_t heartbeats_sent() const { return count_; }
@@ -39,6 +40,7 @@ class ChannelWatch {
   const Options options_;
   Channel& channel_;
   const Ends ends_;
+  uint64_t heard_;  // of the channel, at last_received_
   base::SteadyTime last_received_;
   base::SteadyTime next_heartbeat_;
   uint64_t count_ = 0;

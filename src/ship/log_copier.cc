@@ -219,7 +219,9 @@ void LogCopier::OnMessage(Message&& message, base::SteadyTime now) {
   if (auto* heartbeat = std::get_if<Heartbeat>(&message)) {
     if (!core.accepted) return;
     for (const Heartbeat::End& end : heartbeat->ends) {
-      if (end.database == core.options.database) core.RaiseSourceEnd(end.position, end.time);
+      if (end.database != core.options.database) continue;
+      core.RaiseSourceEnd(end.position, end.time);
+      core.status.final_term = end.final_term;
     }
     return;
   }
@@ -255,7 +257,7 @@ void LogCopier::Core::OnParts(Parts&& message, base::SteadyTime now) {
   if (!accepted) {
     accepted = true;
     status.source_end = {};  // of an earlier connection, maybe of another term's log
-    ack_due = true;  // what was acknowledged on an earlier connection may not have arrived
+    ack_due = true;          // what was acknowledged on an earlier connection may not have arrived
     Move(CopyEvent::kAccepted,
          fmt::format("{} accepted our position {}", status.source, ToString(log.end().position)),
          now);

@@ -184,6 +184,9 @@ struct Heartbeat {
     base::DatabaseId database{};
     base::Position position{};
     base::WallTime time{};
+    // Not zero: the source's copy is dismounted, and its mount in this term ended at `position`. In
+    // that term nothing will ever follow.
+    base::Term final_term{};
   };
   std::vector<End> ends{};
 };
@@ -207,12 +210,16 @@ std::string_view MessageName(const Message& message);
 base::Status CheckMessage(const Message& message);
 
 // One end of a connection between two servers. Bounded: TrySend is false when the queue to the wire
-// is full (try again in a later RunOnce) or the connection is gone (closed() tells).
+// is full (try again in a later RunOnce) or the connection is gone (closed() tells). Messages
+// arrive in order, except that a Heartbeat may overtake others, and an earlier Heartbeat may be
+// left out.
 class Channel {
  public:
   virtual ~Channel() = default;
   virtual bool TrySend(Message&& message) = 0;
   virtual bool closed() const = 0;
+  // Grows with everything that comes in, also of a message that is not complete yet.
+  virtual uint64_t heard() const = 0;
   virtual void Close() = 0;
 };
 

@@ -156,6 +156,7 @@ TEST_F(AnswerTest, BodiesTellTheGroup) {
   EXPECT_EQ(cluster["dial"], "best");
   EXPECT_EQ(cluster["dismounted"], false);
   EXPECT_EQ(cluster["paused"], true);
+  EXPECT_EQ(cluster["failsafe"], false);
   const auto history = nlohmann::json::parse(Ask("/db/mail/history").body);
   EXPECT_EQ(history[0][0], 4);
   EXPECT_EQ(history[0][1], 77);

@@ -148,6 +148,7 @@ Json GroupJson(const Snapshot& snapshot, const std::string& database) {
   if (snapshot.group == nullptr) return json;
   const GroupView& group = *snapshot.group;
   json["paused"] = group.paused;
+  json["failsafe"] = group.failsafe;
   if (const auto* const only = group.FindDatabase(database)) {
     json.update(DatabaseJson(group, *only));
     return json;

@@ -49,7 +49,8 @@ struct GroupView {
   std::vector<cluster::ServerRecord> servers;
   std::vector<cluster::DatabaseRecord> databases;
   std::vector<cluster::CopyStatusRecord> statuses;
-  bool paused = false;  // nothing is moved without a person
+  bool paused = false;    // nothing is moved without a person
+  bool failsafe = false;  // server/failsafe.h
 
   const cluster::DatabaseRecord* FindDatabase(std::string_view name) const;
 };
