@@ -30,20 +30,22 @@ CoordinatorText TextOf(const ServerFile& file, const InitArguments& arguments) {
     return to;
   }
   to.members[file.name] = file.etcd_peer;
-  to.etcd_client = arguments.server.etcd_client;
+  to.etcd_client = file.etcd_client;
   to.etcd_peer = file.etcd_peer;
   return to;
 }
 
-base::Result<tls::Identity> SignFirst(env::Env& env, const tls::CertificateAuthority& authority,
-                                      const ServerFile& file) {
+base::Result<tls::Identity> SignServer(env::Env& env, const tls::CertificateAuthority& authority,
+                                       const std::string& name,
+                                       const std::vector<std::string>& hosts,
+                                       base::Duration lifetime) {
   ASSIGN_OR_RETURN(const std::string key, tls::NewKey());
   ASSIGN_OR_RETURN(const std::string request, tls::NewRequest(key));
   tls::CertificateAuthority::Order order;
   order.kind = tls::Kind::kServer;
-  order.name = file.name;
-  order.hosts = tls::HostsOf(file.Addresses());
-  order.lifetime = file.lifetime.value_or(kLifetimeDefault);
+  order.name = name;
+  order.hosts = hosts;
+  order.lifetime = lifetime;
   ASSIGN_OR_RETURN(const std::string chain, authority.Sign(env, request, order));
   return tls::ParseIdentity(key + chain);
 }
@@ -59,7 +61,9 @@ base::Status Init(Context& context, const InitArguments& arguments) {
         file.tls_directory));
   }
   ASSIGN_OR_RETURN(const auto authority, tls::CertificateAuthority::Create(env, arguments.name));
-  ASSIGN_OR_RETURN(const tls::Identity identity, SignFirst(env, authority, file));
+  ASSIGN_OR_RETURN(const tls::Identity identity,
+                   SignServer(env, authority, file.name, tls::HostsOf(file.Addresses()),
+                              file.lifetime.value_or(kLifetimeDefault)));
   ASSIGN_OR_RETURN(const std::string fingerprint, tls::Fingerprint(authority.certificate_pem()));
   RETURN_IF_ERROR(CompleteServerFile(env, file, TextOf(file, arguments)));
   RETURN_IF_ERROR(tls::SaveAuthority(env, directory, authority));
@@ -97,6 +101,56 @@ Runner DefineInit(CLI::App& app) {
   return [arguments](Context& context) { return Init(context, *arguments); };
 }
 
+struct IdentityArguments {
+  std::string config;
+  std::string server;
+  std::vector<std::string> hosts;
+  std::string output;
+};
+
+// Without a daemon: for a group that cannot come up because its certificates have ended.
+base::Status MakeIdentity(Context& context, const IdentityArguments& arguments) {
+  env::Env& env = context.env();
+  ServerOptions options;
+  options.config = arguments.config;
+  ASSIGN_OR_RETURN(const ServerFile file, ReadServerFile(env, options));
+  ASSIGN_OR_RETURN(const auto authority,
+                   tls::LoadAuthority(env, tls::TlsDirectory(file.tls_directory)));
+  if (!authority) {
+    return base::NotFound(
+        fmt::format("the authority's key is not in {}\ngive the command on a server that has it",
+                    file.tls_directory));
+  }
+  std::vector<std::string> hosts = tls::HostsOf({});
+  hosts.insert(hosts.end(), arguments.hosts.begin(), arguments.hosts.end());
+  ASSIGN_OR_RETURN(const tls::Identity identity,
+                   SignServer(env, *authority, arguments.server, hosts,
+                              file.lifetime.value_or(kLifetimeDefault)));
+  RETURN_IF_ERROR(
+      env::WritePrivateFileAtomically(env, arguments.output, base::AsBytes(identity.pem)));
+  const std::string ends = base::ToRfc3339(identity.certificate.ends);
+  context.output().Document(
+      Json{{"server", arguments.server}, {"file", arguments.output}, {"ends", ends}},
+      fmt::format("{} is an identity of server {} until {}: a secret\n", arguments.output,
+                  arguments.server, ends));
+  context.output().Note("next: bring it there as .tls/server.pem, and start understudyd");
+  return {};
+}
+
+Runner DefineIdentity(CLI::App& app) {
+  auto arguments = std::make_shared<IdentityArguments>();
+  app.add_option("SERVER", arguments->server, "who will have it")->required()->check(ServerName());
+  app.add_option("--config", arguments->config, "of this server, which has the authority's key")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("--host", arguments->hosts, "an address of that server; may be given again")
+      ->type_name("HOST");
+  app.add_option("--output", arguments->output, "the file for key and certificate")
+      ->required()
+      ->type_name("FILE");
+  return [arguments](Context& context) { return MakeIdentity(context, *arguments); };
+}
+
 const std::vector<Column>& CertificateColumns() {
   static const std::vector<Column> kColumns = {{"kind"}, {"name"},    {"issued"},
                                                {"ends"}, {"revoked"}, {"serial"}};
@@ -132,6 +186,11 @@ Group GroupCommands() {
                 "understudy group init --name shop --config /etc/understudy/understudyd.toml \\\n"
                 "    --server-name s1 --listen 192.0.2.1:7400",
             .define = DefineInit},
+           {.name = "identity",
+            .summary = "Make a server's identity where the authority's key is, without a daemon",
+            .example = "understudy group identity s2 --host 192.0.2.2 --output s2.pem \\\n"
+                       "    --config /etc/understudy/understudyd.toml",
+            .define = DefineIdentity},
            {.name = "certificates",
             .summary = "List the certificates that were issued and have not ended",
             .example = "understudy group certificates",

@@ -103,8 +103,7 @@ base::Status Install(env::Env& env, const ServerFile& file, const tls::JoinToken
   return tls::SaveIdentity(env, directory, identity);
 }
 
-CoordinatorText TextOf(const ServerFile& file, const JoinArguments& arguments,
-                       const v1::JoinCoordinator& from) {
+CoordinatorText TextOf(const ServerFile& file, const v1::JoinCoordinator& from) {
   CoordinatorText to;
   to.kind = from.kind();
   to.path = from.path();
@@ -113,7 +112,7 @@ CoordinatorText TextOf(const ServerFile& file, const JoinArguments& arguments,
   to.user = from.user();
   to.lease_ms = from.lease_ms();
   for (const auto& [name, peer] : from.etcd_members()) to.members[name] = peer;
-  to.etcd_client = arguments.server.etcd_client;
+  to.etcd_client = file.etcd_client;
   to.etcd_peer = file.etcd_peer;
   to.join = true;
   return to;
@@ -138,7 +137,7 @@ base::Status Join(Context& context, const JoinArguments& arguments) {
       rpc::JoinGroup(env, token, request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
   RETURN_IF_ERROR(Install(env, file, token, key, answer));
   const v1::JoinCoordinator& coordinator = answer.coordinator();
-  RETURN_IF_ERROR(CompleteServerFile(env, file, TextOf(file, arguments, coordinator)));
+  RETURN_IF_ERROR(CompleteServerFile(env, file, TextOf(file, coordinator)));
   std::string text =
       fmt::format("server {} is a member of group {} now, let in by {}\nits identity is in {}{}\n",
                   file.name, answer.group(), answer.joined_through(), file.tls_directory,

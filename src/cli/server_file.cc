@@ -48,6 +48,7 @@ base::Status ReadExisting(env::Env& env, ServerFile& file) {
   file.tls_directory = Text(document, "tls", "directory");
   const toml::node_view managed = document["coordinator"]["managed"];
   const std::string member = managed["name"].value_or(file.name);
+  file.etcd_client = managed["client_listen"].value_or(std::string());
   file.etcd_peer = managed["initial_cluster"][member].value_or(std::string());
   if (const std::string lifetime = Text(document, "tls", "lifetime"); !lifetime.empty()) {
     ASSIGN_OR_RETURN(file.lifetime, ParseDuration(lifetime));
@@ -108,6 +109,7 @@ base::Result<ServerFile> ReadServerFile(env::Env& env, const ServerOptions& opti
     const std::string host = file.advertise.substr(0, file.advertise.rfind(':'));
     file.etcd_peer =
         options.etcd_peer.empty() ? fmt::format("{}:{}", host, kEtcdPeerPort) : options.etcd_peer;
+    file.etcd_client = options.etcd_client;
   }
   return file;
 }

@@ -27,11 +27,12 @@ struct ServerFile {
   std::string listen;
   std::string advertise;
   std::string tls_directory;  // default: .tls in data_dir
-  std::string etcd_peer;      // of a managed member
+  std::string etcd_client;    // of a managed member
+  std::string etcd_peer;
   std::optional<base::Duration> lifetime;
 
   // For the certificate.
-  std::vector<std::string> Addresses() const { return {advertise, listen, etcd_peer}; }
+  std::vector<std::string> Addresses() const { return {advertise, listen, etcd_client, etcd_peer}; }
 };
 
 // What a person typed; it must not contradict a file that is there.

@@ -14,8 +14,10 @@ namespace {
 using etcdserverpb::Member;
 using etcdserverpb::MemberListResponse;
 
-// What etcd says, with the code FAILED_PRECONDITION, while a learner has not caught up.
-constexpr std::string_view kTooManyLearners = "too many learner";
+// What etcd says while a learner has not caught up, and while a member is new or was away.
+constexpr std::string_view kNotYet[] = {
+    "too many learner", "unhealthy cluster",
+    "re-configuration failed due to not enough started members"};
 
 std::string AddressOf(const Member& member) {
   if (member.peerurls().empty()) return "";
@@ -72,10 +74,12 @@ base::Result<std::map<std::string, std::string>> EtcdMembers::Add(const std::str
       "a new member", [&](grpc::ClientContext& context, const EtcdClient::Endpoint& endpoint) {
         return endpoint.cluster->MemberAdd(&context, request, &response);
       });
-  if (!added.ok() && added.message().find(kTooManyLearners) != std::string::npos) {
+  for (const std::string_view text : kNotYet) {
+    if (added.ok() || added.message().find(text) == std::string::npos) continue;
     return base::Busy(
-        "another server has joined and its etcd member has not caught up yet\nstart understudyd "
-        "there, or remove that server, and try again");
+        "the etcd member of another server is new or was away, and has not caught up yet\nwait "
+        "some "
+        "seconds and try again; look whether understudyd runs on every server");
   }
   RETURN_IF_ERROR(added);
   std::map<std::string, std::string> members;

@@ -196,12 +196,11 @@ void Reload(env::Env& env, Settings& settings, const std::string& path) {
   base::Diag(base::DiagLevel::kInfo, "server", "reloaded the configuration", {{"file", path}});
 }
 
-// A person may have brought another one.
 void ReloadIdentity(env::Env& env, GroupTls& tls) {
-  base::Result<std::optional<tls::Identity>> identity = tls::LoadIdentity(env, tls.directory());
-  if (identity.ok() && *identity) return tls.identity().Replace(std::move(**identity));
+  const base::Status status = tls.Reload(env);
+  if (status.ok()) return;
   base::Diag(base::DiagLevel::kError, "tls", "the identity was not reloaded",
-             {{"why", identity.ok() ? "there is none" : identity.status().ToString()}});
+             {{"why", status.ToString()}});
 }
 
 // Also fills in the revocations.

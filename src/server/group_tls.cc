@@ -17,6 +17,15 @@ base::Status NoIdentity(const Config& config) {
       config.server.listen, config.tls.directory));
 }
 
+// A person may have brought server.pem alone; gRPC and etcd read the authority's certificate from a
+// file of its own.
+base::Status WriteAuthorityOf(env::Env& env, const tls::TlsDirectory& directory,
+                              const tls::Identity& identity) {
+  const base::Result<base::Bytes> known = env::ReadFile(env, directory.ca(), tls::kPemBytesMax);
+  if (known.ok() && std::string(known->begin(), known->end()) == identity.authority) return {};
+  return env::WriteFileAtomically(env, directory.ca(), base::AsBytes(identity.authority));
+}
+
 base::Status CheckIdentity(const tls::Identity& identity, const Config& config) {
   const tls::Certificate& certificate = identity.certificate;
   if (certificate.kind == tls::Kind::kServer && certificate.name == config.server.name) return {};
@@ -51,6 +60,7 @@ base::Result<std::unique_ptr<GroupTls>> GroupTls::Open(env::Env& env, const Conf
     return std::unique_ptr<GroupTls>();
   }
   RETURN_IF_ERROR(CheckIdentity(*identity, config).WithContext("tls"));
+  RETURN_IF_ERROR(WriteAuthorityOf(env, directory, *identity));
   ASSIGN_OR_RETURN(auto authority, tls::LoadAuthority(env, directory));
   const base::WallTime ends = identity->certificate.ends;
   std::unique_ptr<GroupTls> tls(
@@ -97,14 +107,23 @@ base::Status GroupTls::Install(env::Env& env, tls::Identity identity) {
   return {};
 }
 
+base::Status GroupTls::Reload(env::Env& env) {
+  ASSIGN_OR_RETURN(std::optional<tls::Identity> identity, tls::LoadIdentity(env, directory_));
+  if (!identity) return base::NotFound(fmt::format("there is no {}", directory_.identity()));
+  RETURN_IF_ERROR(WriteAuthorityOf(env, directory_, *identity));
+  identity_.Replace(std::move(*identity));
+  return {};
+}
+
 rpc::ChannelSecurity SecurityTo(GroupTls* tls, const std::string& server) {
   if (tls == nullptr) return {};
   return {tls->identity().Get(), server, tls->revocations()};
 }
 
 std::vector<std::string> HostsOf(const Config& config) {
-  std::vector<std::string> addresses = {config.server.advertise, config.server.listen};
   const CoordinatorConfig::Managed& managed = config.coordinator.managed;
+  std::vector<std::string> addresses = {config.server.advertise, config.server.listen,
+                                        managed.client_listen, managed.peer_listen};
   if (const auto own = managed.initial_cluster.find(managed.name);
       own != managed.initial_cluster.end()) {
     addresses.push_back(own->second);

@@ -57,6 +57,8 @@ class GroupTls {
   base::Result<tls::Identity> SignOwn(env::Env& env, const Config& config) const;
   // To the disk, then to new connections.
   base::Status Install(env::Env& env, tls::Identity identity);
+  // From the disk: a person may have brought another one.
+  base::Status Reload(env::Env& env);
 
  private:
   GroupTls(tls::TlsDirectory directory, tls::Identity identity,

@@ -152,7 +152,8 @@ std::vector<std::string> HostsOf(const std::vector<std::string>& addresses) {
   std::vector<std::string> hosts = {"localhost", "127.0.0.1"};
   for (const std::string& address : addresses) {
     const std::string host = HostOf(address);
-    if (!host.empty() && std::find(hosts.begin(), hosts.end(), host) == hosts.end()) {
+    if (!host.empty() && host != "0.0.0.0" && host != "::" &&
+        std::find(hosts.begin(), hosts.end(), host) == hosts.end()) {
       hosts.push_back(host);
     }
   }

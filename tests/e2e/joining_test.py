@@ -187,7 +187,7 @@ def third_server(group):
     group.start('s3')
     def all_up():
         servers = group.ask('server', 'list')['servers']
-        return [s['server'] for s in servers if s['state'] == 'Up'] == ['s1', 's2', 's3']
+        return [s['name'] for s in servers if s['state'] == 'Up'] == ['s1', 's2', 's3']
     wait_for('three servers are up', all_up)
 
 

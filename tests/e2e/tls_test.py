@@ -202,7 +202,7 @@ def server_is_removed(lab):
     check(refused.returncode == 1 and 'copies of shop' in refused.stderr, f'removed with a copy: {refused}')
     removed = lab.run('server', 'remove', 's2', '--force')
     check('shop' in removed.stdout, f'the copy is not named: {removed.stdout}')
-    names = [server['server'] for server in lab.ask('server', 'list')['servers']]
+    names = [server['name'] for server in lab.ask('server', 'list')['servers']]
     check(names == ['s1', 's3'], f'the group has {names}')
     s2 = os.path.join(lab.directory, 'lab', 's2', 'data', '.tls', 'server.pem')
     for server in ('s1', 's3'):
