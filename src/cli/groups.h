@@ -14,11 +14,13 @@ Group HealthCommands();  // in server_commands.cc
 Group DatabaseCommands();
 Group StatusCommands();  // status, wait
 Group CopyCommands();
-Group SwitchoverCommands();
+Group SwitchoverCommands();  // with the next: move_commands.cc
 Group FailoverCommands();
-Group ActivationCommands();  // with the two above: move_commands.cc
+Group ActivationCommands();
 Group LostCommands();
 Group BackupCommands();
+Group WriterCommands();  // writers, betest, holds
+Group SettingsCommands();
 Group RestoreCommands();
 Group EventCommands();
 Group LogCommands();

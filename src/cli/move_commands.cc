@@ -15,6 +15,7 @@ struct Arguments {
   std::string target;
   bool accept_data_loss = false;
   bool dry_run = false;
+  bool force = false;
 };
 
 void AddDatabase(CLI::App& app, Arguments& arguments) {
@@ -28,6 +29,7 @@ base::Status Switchover(Context& context, const Arguments& arguments) {
   v1::SwitchoverRequest request;
   request.set_database(arguments.database);
   request.set_target(arguments.target);
+  request.set_force(arguments.force);
   if (context.globals().timeout) {
     request.set_timeout_ms(
         std::max<int64_t>(1, *context.globals().timeout / std::chrono::milliseconds(1)));
@@ -53,6 +55,7 @@ Runner DefineSwitchover(CLI::App& app) {
   AddDatabase(app, *arguments);
   app.add_option("--to", arguments->target, "the server to move it to (default: the best copy)")
       ->check(ServerName());
+  app.add_flag("--force", arguments->force, "although a backup of it runs, which goes on");
   return [arguments](Context& context) { return Switchover(context, *arguments); };
 }
 

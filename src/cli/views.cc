@@ -47,6 +47,9 @@ Json CopyJson(const v1::CopyStatus& copy) {
                         {"message", copy.error()},
                         {"time", TimeJson(copy.error_time_ms())}};
   }
+  row["preference"] = copy.preference();
+  row["activation_suspended"] = copy.activation_suspended();
+  row["refused_terms"] = copy.refused_terms();
   row["answered"] = copy.answered();
   row["observed"] = TimeJson(copy.observed_ms());
   return row;
@@ -70,6 +73,14 @@ std::string Remarks(const Json& copy) {
     text += fmt::format("  {}: {} {} of {} ({}%)\n", server, resync ? "resynchronised" : "seeded",
                         FormatBytes(done), FormatBytes(total),
                         done >= total ? 100 : done * 100 / total);
+  }
+  if (copy["activation_suspended"].get<bool>()) {
+    text += fmt::format("  {}: never mounted without a person (activation copy … --automatic on)\n",
+                        server);
+  }
+  if (const auto refused = copy["refused_terms"].get<uint64_t>(); refused > 0) {
+    text += fmt::format("  {}: {} messages of a lower term were refused\n", server,
+                        FormatCount(refused));
   }
   if (!copy["suspend_reason"].is_null()) {
     text += fmt::format("  {}: suspended: {}\n", server,
@@ -168,6 +179,8 @@ Json StatusJson(const v1::DatabaseStatus& status) {
   row["term"] = status.term();
   row["position"] = status.position().seq();
   row["active"] = status.active();
+  row["dial"] = status.dial();
+  row["dismounted"] = status.dismounted();
   row["copies"] = Json::array();
   for (const auto& copy : status.copies()) row["copies"].push_back(CopyJson(copy));
   return row;
@@ -183,16 +196,19 @@ const std::vector<Column>& CopyColumns() {
                                                {"replayed", CellKind::kNumber},
                                                {"size", CellKind::kBytes},
                                                {"log_size", CellKind::kBytes},
+                                               {"preference", CellKind::kNumber},
                                                {"path"}};
   return kColumns;
 }
 
 std::string RenderStatus(const Json& database, const StatusStyle& style) {
   std::string text =
-      fmt::format("{}  term {}  position {}  active {}  id {}\n",
+      fmt::format("{}  term {}  position {}  active {}  dial {}{}  id {}\n",
                   Printable(database["name"].get<std::string>()), database["term"].get<uint64_t>(),
                   FormatCount(database["position"].get<uint64_t>()),
                   Printable(database["active"].get<std::string>()),
+                  Printable(database["dial"].get<std::string>()),
+                  database["dismounted"].get<bool>() ? "  to stay dismounted" : "",
                   Printable(database["id"].get<std::string>()));
   text += RenderTable(database["copies"], CopyColumns(), style.table);
   for (const Json& copy : database["copies"]) {

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "cluster/json_fields.h"
+#include "cluster/record_fields.h"
 #include "cluster/registry.h"
 
 namespace understudy::cluster {
@@ -36,12 +36,12 @@ base::Status Apply(Coordinator& coordinator, const std::vector<Operation>& opera
 }  // namespace
 
 std::string ToJson(const TokenRecord& record) {
-  return Dump({{"id", record.id},
-               {"secret_sha256", record.secret_sha256},
-               {"server", record.server},
-               {"authority", record.authority},
-               {"expires", base::ToRfc3339(record.expires)},
-               {"made_on", record.made_on}});
+  return DumpRecord({{"id", record.id},
+                     {"secret_sha256", record.secret_sha256},
+                     {"server", record.server},
+                     {"authority", record.authority},
+                     {"expires", base::ToRfc3339(record.expires)},
+                     {"made_on", record.made_on}});
 }
 
 std::string ToJson(const CertificateRecord& record) {
@@ -51,12 +51,12 @@ std::string ToJson(const CertificateRecord& record) {
                {"issued", base::ToRfc3339(record.issued)},
                {"ends", base::ToRfc3339(record.ends)}};
   if (record.is_revoked()) json["revoked"] = base::ToRfc3339(record.revoked);
-  return Dump(json);
+  return DumpRecord(json);
 }
 
 base::Result<TokenRecord> TokenFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   TokenRecord record;
   fields.Get("id", record.id);
   fields.Get("secret_sha256", record.secret_sha256);
@@ -70,8 +70,8 @@ base::Result<TokenRecord> TokenFromJson(std::string_view key, const std::string&
 }
 
 base::Result<CertificateRecord> CertificateFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   CertificateRecord record;
   fields.Get("serial", record.serial);
   fields.Get("kind", record.kind);

@@ -5,17 +5,9 @@
 
 #include <algorithm>
 
-#include "cluster/json_fields.h"
+#include "cluster/record_fields.h"
 
 namespace understudy::cluster {
-namespace {
-
-Json ToObject(base::Position position) {
-  return {{"term", position.term.value}, {"seq", position.seq.value}};
-}
-
-}  // namespace
-
 const CopyRecord* DatabaseRecord::FindCopy(std::string_view server) const {
   const auto found = std::find_if(copies.begin(), copies.end(),
                                   [&](const CopyRecord& copy) { return copy.server == server; });
@@ -61,13 +53,13 @@ DialBounds BoundsOf(MountDial dial) {
 }
 
 std::string ToJson(const ServerRecord& record) {
-  return Dump({{"name", record.name},
-               {"address", record.address},
-               {"web", record.web},
-               {"version", record.version},
-               {"identity", record.identity},
-               {"authority", record.authority},
-               {"started", base::ToRfc3339(record.started)}});
+  return DumpRecord({{"name", record.name},
+                     {"address", record.address},
+                     {"web", record.web},
+                     {"version", record.version},
+                     {"identity", record.identity},
+                     {"authority", record.authority},
+                     {"started", base::ToRfc3339(record.started)}});
 }
 
 std::string ToJson(const DatabaseRecord& record) {
@@ -89,53 +81,53 @@ std::string ToJson(const DatabaseRecord& record) {
                        {"time", base::ToRfc3339(start.time)},
                        {"reason", start.reason}});
   }
-  return Dump({{"name", record.name},
-               {"id", record.id.ToHex()},
-               {"file", record.file},
-               {"active", record.active},
-               {"term", record.term.value},
-               {"created", base::ToRfc3339(record.created)},
-               {"copies", std::move(copies)},
-               {"dial", MountDialName(record.dial)},
-               {"dismounted", record.dismounted},
-               {"move_reason", record.move_reason},
-               {"history", std::move(history)}});
+  return DumpRecord({{"name", record.name},
+                     {"id", record.id.ToHex()},
+                     {"file", record.file},
+                     {"active", record.active},
+                     {"term", record.term.value},
+                     {"created", base::ToRfc3339(record.created)},
+                     {"copies", std::move(copies)},
+                     {"dial", MountDialName(record.dial)},
+                     {"dismounted", record.dismounted},
+                     {"move_reason", record.move_reason},
+                     {"history", std::move(history)}});
 }
 
 std::string ToJson(const GroupRecord& record) {
-  return Dump({{"paused", record.paused},
-               {"failsafe", record.failsafe},
-               {"rebalance_every_s",
-                static_cast<uint64_t>(record.rebalance_every / std::chrono::seconds(1))}});
+  return DumpRecord({{"paused", record.paused},
+                     {"failsafe", record.failsafe},
+                     {"rebalance_every_s",
+                      static_cast<uint64_t>(record.rebalance_every / std::chrono::seconds(1))}});
 }
 
 std::string ToJson(const CopyStatusRecord& record) {
-  return Dump({{"database", record.database},
-               {"server", record.server},
-               {"incarnation", record.incarnation},
-               {"path", record.path},
-               {"state", record.state},
-               {"error", record.error},
-               {"copied", ToObject(record.copied)},
-               {"durable", ToObject(record.durable)},
-               {"replayed", ToObject(record.replayed)},
-               {"copy_queue", record.copy_queue},
-               {"observed", base::ToRfc3339(record.observed)}});
+  return DumpRecord({{"database", record.database},
+                     {"server", record.server},
+                     {"incarnation", record.incarnation},
+                     {"path", record.path},
+                     {"state", record.state},
+                     {"error", record.error},
+                     {"copied", ToObject(record.copied)},
+                     {"durable", ToObject(record.durable)},
+                     {"replayed", ToObject(record.replayed)},
+                     {"copy_queue", record.copy_queue},
+                     {"observed", base::ToRfc3339(record.observed)}});
 }
 
 std::string ToJson(const Event& event) {
-  return Dump({{"id", event.id},
-               {"time", base::ToRfc3339(event.time)},
-               {"number", static_cast<uint64_t>(event.number)},
-               {"severity", SeverityName(event.severity)},
-               {"server", event.server},
-               {"database", event.database},
-               {"message", event.message}});
+  return DumpRecord({{"id", event.id},
+                     {"time", base::ToRfc3339(event.time)},
+                     {"number", static_cast<uint64_t>(event.number)},
+                     {"severity", SeverityName(event.severity)},
+                     {"server", event.server},
+                     {"database", event.database},
+                     {"message", event.message}});
 }
 
 base::Result<ServerRecord> ServerFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   ServerRecord record;
   fields.Get("name", record.name);
   fields.Get("address", record.address);
@@ -149,7 +141,7 @@ base::Result<ServerRecord> ServerFromJson(std::string_view key, const std::strin
 }
 
 static base::Result<TermStart> TermStartFromJson(std::string_view key, const Json& json) {
-  Fields fields(key, json);
+  RecordFields fields(key, json);
   TermStart start;
   fields.Get("term", start.term.value);
   fields.Get("after", start.after);
@@ -161,8 +153,8 @@ static base::Result<TermStart> TermStartFromJson(std::string_view key, const Jso
 }
 
 base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   DatabaseRecord record;
   fields.Get("name", record.name);
   fields.Get("id", record.id);
@@ -173,7 +165,7 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
   if (const Json* copies = fields.Array("copies"); copies != nullptr) {
     fields.Require(copies->size() <= kCopiesMax, "has too many copies");
     for (const Json& item : *copies) {
-      Fields copy_fields(key, item);
+      RecordFields copy_fields(key, item);
       CopyRecord copy;
       copy_fields.Get("server", copy.server);
       copy_fields.Get("path", copy.path);
@@ -205,8 +197,8 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
 }
 
 base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   GroupRecord record;
   uint64_t rebalance_every_s = 0;
   fields.Get("paused", record.paused);
@@ -219,8 +211,8 @@ base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string&
 }
 
 base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   CopyStatusRecord record;
   fields.Get("database", record.database);
   fields.Get("server", record.server);
@@ -238,8 +230,8 @@ base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const st
 }
 
 base::Result<Event> EventFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, ParseObject(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   Event event;
   uint64_t number = 0;
   std::string severity;

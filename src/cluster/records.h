@@ -124,6 +124,12 @@ struct CopyStatusRecord {
 
 // Event numbers: those of MSExchangeRepl where it has one for the same thing.
 enum class EventNumber : uint32_t {
+  // On the active copy's server, of a backup of another copy (ESE's numbers for surrogate backups).
+  kSurrogateBackup = 210,
+  kSurrogateIncremental = 211,
+  kSurrogateCompleted = 213,
+  kSurrogateFailed = 214,
+  kSurrogateExpired = 215,
   kServerStarted = 2001,
   kServerStopped = 2002,
   kServerLost = 2003,
@@ -141,6 +147,7 @@ enum class EventNumber : uint32_t {
   kFailsafeEntered = 2006,
   kFailsafeLeft = 2007,
   kFailsafeRefused = 2008,
+  kSuperseded = 2009,
   kCopyAdded = 2020,
   kCopyRemoved = 2021,
   kCopySuspended = 2022,
@@ -158,6 +165,9 @@ enum class EventNumber : uint32_t {
   kBackupStarted = 2040,
   kBackupCompleted = 2041,
   kBackupFailed = 2042,
+  kBackupAlone = 2043,      // the coordinator or the active copy's server cannot be told of it
+  kBackupNotAlone = 2044,   // again
+  kBackupAbandoned = 2045,  // its requester is silent
   kCaptureFailed = 2050,
   kGapHealed = 2051,
   kRolledForward = 2052,

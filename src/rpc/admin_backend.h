@@ -57,6 +57,15 @@ class AdminBackend {
   virtual base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) = 0;
   virtual base::Result<v1::RebalanceResponse> Rebalance(const v1::RebalanceRequest&) = 0;
   virtual base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) = 0;
+  virtual base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest&) = 0;
+  virtual base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest&) = 0;
+  virtual base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest&) = 0;
+  virtual base::Result<v1::WritersResponse> Writers(const v1::WritersRequest&) = 0;
+  virtual base::Result<v1::AnnounceBackupResponse> AnnounceBackup(
+      const v1::AnnounceBackupRequest&) = 0;
+  virtual base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) = 0;
+  virtual base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) = 0;
+  virtual base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) = 0;
   virtual base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) = 0;
   virtual base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) = 0;
   virtual base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const CallContext&) = 0;

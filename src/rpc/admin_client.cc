@@ -197,6 +197,38 @@ base::Result<v1::ConfirmResponse> AdminClient::Confirm(const v1::ConfirmRequest&
   return state_->Call(&v1::Admin::Stub::Confirm, request, timeout);
 }
 
+base::Result<v1::BackupSessionStatus> AdminClient::BeginBackup(
+    const v1::BeginBackupRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::BeginBackup, request, timeout);
+}
+base::Result<v1::BackupSessionStatus> AdminClient::BackupStatus(
+    const v1::BackupStatusRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::BackupStatus, request, timeout);
+}
+base::Result<v1::BackupSessionStatus> AdminClient::EndBackup(const v1::EndBackupRequest& request,
+                                                             base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::EndBackup, request, timeout);
+}
+base::Result<v1::WritersResponse> AdminClient::Writers(const v1::WritersRequest& request,
+                                                       base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Writers, request, timeout);
+}
+base::Result<v1::AnnounceBackupResponse> AdminClient::AnnounceBackup(
+    const v1::AnnounceBackupRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::AnnounceBackup, request, timeout);
+}
+base::Result<v1::HoldsResponse> AdminClient::Holds(const v1::HoldsRequest& request,
+                                                   base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Holds, request, timeout);
+}
+base::Result<v1::GetSettingsResponse> AdminClient::GetSettings(
+    const v1::GetSettingsRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::GetSettings, request, timeout);
+}
+base::Result<v1::GetSettingsResponse> AdminClient::SetSetting(const v1::SetSettingRequest& request,
+                                                              base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::SetSetting, request, timeout);
+}
 base::Result<v1::MaintenanceResponse> AdminClient::Maintenance(
     const v1::MaintenanceRequest& request, base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::Maintenance, request, timeout);

@@ -86,6 +86,22 @@ class AdminClient {
                                                 base::Duration timeout = kLongCallTimeout);
   base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest& request,
                                             base::Duration timeout);
+  base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest& request,
+                                                    base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest& request,
+                                                     base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest& request,
+                                                  base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::WritersResponse> Writers(const v1::WritersRequest& request,
+                                            base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::AnnounceBackupResponse> AnnounceBackup(const v1::AnnounceBackupRequest& request,
+                                                          base::Duration timeout);
+  base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest& request,
+                                        base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest& request,
+                                                    base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest& request,
+                                                   base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest& request,
                                                     base::Duration timeout = kLongCallTimeout);
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest& request,

@@ -139,6 +139,38 @@ class AdminService final : public v1::Admin::Service {
                        v1::ConfirmResponse* response) override {
     return Give(backend_.Confirm(*request), response);
   }
+  grpc::Status BeginBackup(grpc::ServerContext*, const v1::BeginBackupRequest* request,
+                           v1::BackupSessionStatus* response) override {
+    return Give(backend_.BeginBackup(*request), response);
+  }
+  grpc::Status BackupStatus(grpc::ServerContext*, const v1::BackupStatusRequest* request,
+                            v1::BackupSessionStatus* response) override {
+    return Give(backend_.BackupStatus(*request), response);
+  }
+  grpc::Status EndBackup(grpc::ServerContext*, const v1::EndBackupRequest* request,
+                         v1::BackupSessionStatus* response) override {
+    return Give(backend_.EndBackup(*request), response);
+  }
+  grpc::Status Writers(grpc::ServerContext*, const v1::WritersRequest* request,
+                       v1::WritersResponse* response) override {
+    return Give(backend_.Writers(*request), response);
+  }
+  grpc::Status AnnounceBackup(grpc::ServerContext*, const v1::AnnounceBackupRequest* request,
+                              v1::AnnounceBackupResponse* response) override {
+    return Give(backend_.AnnounceBackup(*request), response);
+  }
+  grpc::Status Holds(grpc::ServerContext*, const v1::HoldsRequest* request,
+                     v1::HoldsResponse* response) override {
+    return Give(backend_.Holds(*request), response);
+  }
+  grpc::Status GetSettings(grpc::ServerContext*, const v1::GetSettingsRequest* request,
+                           v1::GetSettingsResponse* response) override {
+    return Give(backend_.GetSettings(*request), response);
+  }
+  grpc::Status SetSetting(grpc::ServerContext*, const v1::SetSettingRequest* request,
+                          v1::GetSettingsResponse* response) override {
+    return Give(backend_.SetSetting(*request), response);
+  }
   grpc::Status Maintenance(grpc::ServerContext*, const v1::MaintenanceRequest* request,
                            v1::MaintenanceResponse* response) override {
     return Give(backend_.Maintenance(*request), response);

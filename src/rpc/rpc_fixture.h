@@ -100,6 +100,29 @@ class Backend final : public AdminBackend {
   base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) override {
     return NotHere();
   }
+  base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::WritersResponse> Writers(const v1::WritersRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::AnnounceBackupResponse> AnnounceBackup(
+      const v1::AnnounceBackupRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) override { return NotHere(); }
+  base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) override {
+    return NotHere();
+  }
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) override {
     return NotHere();
   }

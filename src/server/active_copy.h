@@ -107,6 +107,10 @@ class ActiveCopy {
   // database is fenced, with the end of its log (nothing: it has none open).
   base::Result<base::Position> Relinquish(base::Duration time, base::Duration limit)
       EXCLUDES_LOCK(mutex_);
+  // `peer` knows of a mount in a higher term: ours is dismounted, and mounted again only with a
+  // term that is higher still. Ignored unless it is about the mount `number`.
+  void NoteHigherTerm(uint64_t number, base::Term term, const std::string& peer)
+      EXCLUDES_LOCK(mutex_);
   // Of a retiring copy: everything is done, or it failed.
   bool retired() const EXCLUDES_LOCK(mutex_);
 
@@ -244,7 +248,8 @@ class ActiveCopy {
   bool fenced_ GUARDED_BY(mutex_) = false;  // !unfenced_, as others may know
   bool final_ GUARDED_BY(mutex_) = false;
   base::SteadyTime relinquished_until_ GUARDED_BY(mutex_){};
-  bool moved_ GUARDED_BY(mutex_) = false;  // to another server; that one mounts it
+  uint64_t refused_terms_ GUARDED_BY(mutex_) = 0;  // NoteHigherTerm
+  bool moved_ GUARDED_BY(mutex_) = false;          // to another server; that one mounts it
   bool retired_ GUARDED_BY(mutex_) = false;
   capture::Capture* waker_ GUARDED_BY(mutex_) = nullptr;  // while it may be waiting
   Mount mount_ GUARDED_BY(mutex_);

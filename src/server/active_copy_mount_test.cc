@@ -107,6 +107,23 @@ TEST_F(MountTest, WhoHasThisServersPromiseIsNotReplacedBeforeItEnds) {
   EXPECT_GE(env_.Now() - begin, std::chrono::milliseconds(1500));
 }
 
+TEST_F(MountTest, ALaterMountElsewhereEndsThisOne) {
+  const std::unique_ptr<ActiveCopy> copy = Start();
+  ASSERT_TRUE(copy->WaitMounted(kTestLimit).ok());
+  const Mount mount = copy->mount().value();
+  copy->NoteHigherTerm(mount.number + 1, base::Term(9), "s3");  // of an earlier or later mount
+  copy->NoteHigherTerm(mount.number, mount.term, "s3");
+  EXPECT_EQ(copy->Status().refused_terms(), 0u);
+  copy->NoteHigherTerm(mount.number, base::Term(9), "s3");
+  EXPECT_EQ(copy->Status().refused_terms(), 1u);
+  const base::SteadyTime end = env_.Now() + kTestLimit;
+  while (!copy->IsFinal() && env_.Now() < end) {
+    copy->WaitPeerProgress(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(copy->IsFinal());
+  EXPECT_EQ(copy->WaitMounted(kTestLimit).code(), base::Code::kCancelled);
+}
+
 TEST_F(MountTest, WhatWasPromisedToOthersIsNoObstacle) {
   promises_.Promise("s3", env_.Now() + kTestLimit);
   EXPECT_TRUE(Start("s2")->WaitMounted(kTestLimit).ok());

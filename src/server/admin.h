@@ -8,6 +8,7 @@
 //   admin_backups.cc    backups                          admin_moves.cc   switchover, failover
 //   admin_settings.cc   dial, preference, pause          admin_health.cc  health, maintenance
 //   admin_rebalance.cc  rebalance, failsafe mode
+//   admin_writers.cc    writers, sessions, holds, settings
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
 // Threading: thread-safe.
 #pragma once
@@ -63,6 +64,15 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) override;
   base::Result<v1::RebalanceResponse> MoveToPreferred(const std::string& only, bool dry_run,
                                                       bool by_person);
+  base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest&) override;
+  base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest&) override;
+  base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest&) override;
+  base::Result<v1::WritersResponse> Writers(const v1::WritersRequest&) override;
+  base::Result<v1::AnnounceBackupResponse> AnnounceBackup(
+      const v1::AnnounceBackupRequest&) override;
+  base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) override;
+  base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) override;
+  base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) override;
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) override;
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) override;
   base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const rpc::CallContext&) override;
@@ -87,6 +97,7 @@ class Admin final : public rpc::AdminBackend {
   }
   base::Result<std::string> ChooseTarget(const cluster::DatabaseRecord& record,
                                          const std::string& asked);
+  base::Status CheckNoBackup(const cluster::DatabaseRecord& record);
   base::Result<v1::SwitchoverResponse> SwitchoverHere(const v1::SwitchoverRequest& request,
                                                       const cluster::DatabaseRecord& record);
   base::Result<v1::WaitResponse> WaitForOwn(PassiveCopy& copy, const v1::WaitRequest& request,
@@ -98,7 +109,8 @@ class Admin final : public rpc::AdminBackend {
   base::Result<LostBundle> LostHere(const v1::LostName& name);
   base::Status CompareWithCopy(const LostBundle& bundle, uint32_t rows_max,
                                v1::ShowLostResponse& to);
-  base::Result<std::string> ChooseBackupServer(const v1::RunBackupRequest& request);
+  base::Result<std::string> ChooseBackupServer(const std::string& database,
+                                               const std::string& asked);
   base::Status RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
                              const Sender<v1::RunBackupResponse>& send);
   base::Status ForwardBackup(const std::string& server, const v1::RunBackupRequest& request,

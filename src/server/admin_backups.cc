@@ -13,6 +13,7 @@ namespace understudy::server {
 namespace {
 
 constexpr base::Duration kProgressInterval = std::chrono::milliseconds(200);
+constexpr int64_t kWaitMsMax = 7 * 86'400'000;
 
 void FillBackup(const backup::BackupDocument& document, const std::string& repository,
                 v1::Backup* to) {
@@ -79,10 +80,10 @@ base::Result<std::string> Admin::RepositoryPath(const std::string& asked) {
   return path;
 }
 
-base::Result<std::string> Admin::ChooseBackupServer(const v1::RunBackupRequest& request) {
-  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record,
-                   context_.registry.FindDatabase(request.database()));
-  const std::string from = request.from().empty() ? "passive" : request.from();
+base::Result<std::string> Admin::ChooseBackupServer(const std::string& database,
+                                                    const std::string& asked) {
+  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record, context_.registry.FindDatabase(database));
+  const std::string from = asked.empty() ? "passive" : asked;
   if (from == "active") return record.active;
   if (from != "passive") {
     if (record.FindCopy(from) != nullptr) return from;
@@ -90,7 +91,7 @@ base::Result<std::string> Admin::ChooseBackupServer(const v1::RunBackupRequest& 
     return base::NotFound(fmt::format("{} has no copy on {}", record.name, from));
   }
   v1::StatusRequest ask;
-  ask.set_database(request.database());
+  ask.set_database(database);
   ASSIGN_OR_RETURN(const v1::StatusResponse status, Status(ask));
   const v1::CopyStatus* best = nullptr;
   std::string others;
@@ -122,7 +123,8 @@ base::Status Admin::RunBackup(const v1::RunBackupRequest& request, const rpc::Ca
   v1::RunBackupRequest resolved = request;
   resolved.set_repository(repository);
   if (request.forwarded()) return RunBackupHere(resolved, call, send);
-  ASSIGN_OR_RETURN(const std::string server, ChooseBackupServer(request));
+  ASSIGN_OR_RETURN(const std::string server,
+                   ChooseBackupServer(request.database(), request.from()));
   if (server == context_.server) return RunBackupHere(resolved, call, send);
   return ForwardBackup(server, resolved, send);
 }
@@ -143,25 +145,33 @@ base::Status Admin::ForwardBackup(const std::string& server, const v1::RunBackup
 
 base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
                                   const Sender<v1::RunBackupResponse>& send) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<BackupJob> job,
-                   backups_.Begin(request.database(), request.repository()));
-  BackupJob::View view;
+  BackupSession::Options options;
+  options.database = request.database();
+  options.repository = request.repository();
+  options.requester = "backup run";
+  options.wait = std::chrono::milliseconds(std::clamp<int64_t>(request.wait_ms(), 0, kWaitMsMax));
+  ASSIGN_OR_RETURN(const std::shared_ptr<BackupSession> session,
+                   backups_.Begin(std::move(options)));
+  BackupSession::View view;
   do {
-    view = job->WaitChange(view.change, kProgressInterval);
+    view = session->WaitChange(view.change, kProgressInterval);
     if (call.cancelled()) {
       return base::Cancelled("the client went away; the backup goes on");
     }
     v1::RunBackupResponse response;
     response.set_server(context_.server);
-    if (!view.done) {
+    if (!view.ended) {
       FillProgress(view.progress, response.mutable_progress());
+      if (!view.waiting_for.empty()) {
+        response.mutable_progress()->set_phase("waiting for " + view.waiting_for);
+      }
     } else if (view.status.ok()) {
       FillBackup(view.document, request.repository(), response.mutable_result());
     } else {
       return view.status;
     }
     if (!send(response)) return base::Cancelled("the client went away; the backup goes on");
-  } while (!view.done);
+  } while (!view.ended);
   return {};
 }
 

@@ -149,6 +149,22 @@ base::Result<std::string> Admin::ChooseTarget(const DatabaseRecord& record,
   }
 }
 
+// A backup survives a move; but whoever runs both rarely means to, and the copy that is read may
+// become the active one.
+base::Status Admin::CheckNoBackup(const DatabaseRecord& record) {
+  std::optional<cluster::BackupLease> running = backups_.announced().Find(record.name);
+  if (!running) {
+    const auto holder = cluster::BackupArbiter(context_.registry.coordinator()).Holder(record.name);
+    if (holder.ok()) running = *holder;  // without the coordinator no switchover succeeds anyway
+  }
+  if (!running) return {};
+  return base::Busy(
+      fmt::format("{} is not moved while its backup runs: {}\nwait for it, or --force the move: "
+                  "the backup goes "
+                  "on",
+                  record.name, ToString(*running)));
+}
+
 base::Result<v1::SwitchoverResponse> Admin::SwitchoverHere(const v1::SwitchoverRequest& request,
                                                            const DatabaseRecord& record) {
   const std::shared_ptr<ActiveCopy> copy = host_.FindActive(record.id);
@@ -156,6 +172,7 @@ base::Result<v1::SwitchoverResponse> Admin::SwitchoverHere(const v1::SwitchoverR
     return base::Unavailable(
         fmt::format("the active copy of {} on {} is not mounted", record.name, context_.server));
   }
+  if (!request.force()) RETURN_IF_ERROR(CheckNoBackup(record));
   ASSIGN_OR_RETURN(const std::string target, ChooseTarget(record, request.target()));
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::AdminClient> client, Dial(target));
   RETURN_IF_ERROR(AwaitClose(context_, *copy, target));

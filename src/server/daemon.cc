@@ -300,10 +300,10 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
 
   cluster::ServerRecord self = RecordOfSelf(env, config, directory.identity, tls.get());
   CopyHost host(context, directory.path);
-  BackupJobs backups(context, host);
+  GroupCache cache(env);
+  BackupJobs backups(context, host, cache);
   Admin admin(context, host, backups, HelloOf(self, sqlite_version));
   ShipSessions sessions(context, [&host](base::DatabaseId id) { return host.FindActive(id); });
-  GroupCache cache(env);
   ClusterWatch watch(context, host, cache, cluster_signal);
   admin.SetWatch(watch);
   ASSIGN_OR_RETURN(auto etcd, OpenEtcdMembers(env, config.coordinator, tls.get()));
@@ -320,6 +320,7 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   if (cache.Get() != nullptr && cache.Get()->failsafe) {
     promises.RestUntil(env.Now() + config.coordinator.lease);
   }
+  backups.Resume();
   FailoverWatch failover(context, host, watch);
   Failsafe failsafe(context, host, cache);
   RebalanceWatch rebalance(context, admin);

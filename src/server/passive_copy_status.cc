@@ -75,6 +75,7 @@ void PassiveCopy::Publish() {
     status.set_connected(copier.connected);
     SetPosition(copier.source_end, status.mutable_source_end());
     status.set_final_term(copier.final_term.value);
+    status.set_refused_terms(copier.counters.rejected_term);
     if (copier.connected) {
       status.set_mode(copier.mode == ship::ShipMode::kBlock ? "block" : "file");
     }

@@ -60,6 +60,7 @@ struct Served {
   ship::SeedSource seed;
   PeerProgress told;
   bool final_told = false;  // that the mount has ended
+  base::Term higher_term;   // that the peer knew of
 };
 
 class Session {
@@ -94,6 +95,7 @@ class Session {
         worked = worked || log.worked || seed.worked;
         next = std::min({next, log.next, seed.next});
         TellProgress(*served);
+        TellHigherTerm(*served);
         if (!served->final_told && served->copy->IsFinal()) {
           served->final_told = true;
           watch_.Hasten();
@@ -249,6 +251,14 @@ class Session {
     if (progress == served.told) return;
     served.told = progress;
     served.copy->SetPeerProgress(connection_.peer(), served.incarnation, progress);
+  }
+
+  void TellHigherTerm(Served& served) {
+    const std::optional<base::Term> known =
+        std::max(served.source.fenced_by(), served.seed.fenced_by());
+    if (!known || *known <= served.higher_term) return;
+    served.higher_term = *known;
+    served.copy->NoteHigherTerm(served.mount.number, *known, connection_.peer());
   }
 
   const ServerContext& context_;

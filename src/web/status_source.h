@@ -14,6 +14,7 @@
 
 #include "base/ids.h"
 #include "base/time.h"
+#include "cluster/group_settings.h"
 #include "cluster/records.h"
 
 namespace understudy::web {
@@ -51,6 +52,7 @@ struct GroupView {
   std::vector<cluster::CopyStatusRecord> statuses;
   bool paused = false;    // nothing is moved without a person
   bool failsafe = false;  // server/failsafe.h
+  cluster::GroupSettings settings;
 
   const cluster::DatabaseRecord* FindDatabase(std::string_view name) const;
 };

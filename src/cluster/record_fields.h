@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading and writing the JSON objects that the coordinator keeps, for src/cluster/ only: unknown
-// fields are ignored, missing ones keep their defaults, a field of the wrong type is kCorruption
-// that names key and field. Threading: values and pure functions.
+// RecordFields: how records of the coordinator are read from JSON and written (private to
+// cluster/).
+//
+// A field of the wrong type is kCorruption that names the coordinator's key and the field; missing
+// ones keep their defaults. Threading: thread-compatible; the rest are pure functions.
 #pragma once
 
 #include <fmt/format.h>
@@ -19,9 +21,9 @@ namespace understudy::cluster {
 using Json = nlohmann::json;
 
 // Reads fields of one object; the first one of the wrong type is what status() says.
-class Fields {
+class RecordFields {
  public:
-  Fields(std::string_view key, const Json& object) : key_(key), object_(object) {
+  RecordFields(std::string_view key, const Json& object) : key_(key), object_(object) {
     if (!object_.is_object()) Fail("is not a JSON object");
   }
 
@@ -56,7 +58,7 @@ class Fields {
   void Get(const char* name, base::Position& out) {
     const Json* field = Find(name);
     if (field == nullptr) return;
-    Fields position(key_, *field);
+    RecordFields position(key_, *field);
     position.Get("term", out.term.value);
     position.Get("seq", out.seq.value);
     if (!position.status().ok()) status_ = position.status();
@@ -96,11 +98,15 @@ class Fields {
 
 // A replacement character instead of an exception for text that is not UTF-8 (paths may be
 // anything).
-inline std::string Dump(const Json& json) {
+inline std::string DumpRecord(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-inline base::Result<Json> ParseObject(std::string_view key, const std::string& text) {
+inline Json ToObject(base::Position position) {
+  return {{"term", position.term.value}, {"seq", position.seq.value}};
+}
+
+inline base::Result<Json> ParseRecord(std::string_view key, const std::string& text) {
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) {
     return base::Corruption(fmt::format("coordinator key {}: is not JSON", key));
