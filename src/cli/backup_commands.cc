@@ -73,7 +73,7 @@ base::Result<Json> TakeBackupElsewhere(Context& context, rpc::AdminClient& asked
   if (!servers.ok()) return why;
   for (const v1::Server& server : servers->servers()) {
     if (server.passive_copies() == 0) continue;
-    const auto client = rpc::AdminClient::Connect(server.address(), rpc::kConnectTimeoutDefault);
+    const auto client = context.ConnectTo(server.address());
     if (!client.ok()) continue;
     context.output().Note(
         fmt::format("{}\nasking {} itself", SplitHint(why.message()).sentence, server.name()));

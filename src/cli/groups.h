@@ -7,7 +7,9 @@
 
 namespace understudy::cli {
 
+Group GroupCommands();
 Group ServerCommands();
+Group ClientCommands();
 Group HealthCommands();  // in server_commands.cc
 Group DatabaseCommands();
 Group StatusCommands();  // status, wait

@@ -25,7 +25,7 @@ base::Result<v1::BackupSessionStatus> Requester::Begin(const v1::BeginBackupRequ
 
 base::Status Requester::Reach() {
   if (client_ != nullptr) return {};
-  ASSIGN_OR_RETURN(client_, rpc::AdminClient::Connect(address_, rpc::kConnectTimeoutDefault));
+  ASSIGN_OR_RETURN(client_, context_.ConnectTo(address_));
   return {};
 }
 

@@ -58,6 +58,7 @@ std::string ToJson(const ServerRecord& record) {
                      {"web", record.web},
                      {"version", record.version},
                      {"identity", record.identity},
+                     {"authority", record.authority},
                      {"started", base::ToRfc3339(record.started)}});
 }
 
@@ -134,6 +135,7 @@ base::Result<ServerRecord> ServerFromJson(std::string_view key, const std::strin
   fields.Get("web", record.web);
   fields.Get("version", record.version);
   fields.Get("identity", record.identity);
+  fields.Get("authority", record.authority);
   fields.Get("started", record.started);
   RETURN_IF_ERROR(fields.status());
   return record;

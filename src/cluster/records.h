@@ -36,6 +36,7 @@ struct ServerRecord {
   std::string
       identity;  // random, kept in the data directory: a restarted daemon is the same server
   base::WallTime started;
+  bool authority = false;  // it has the key that signs the group's certificates
   // Not in the record: its lease lives. last_seen is in the leased key.
   bool alive = false;
   base::WallTime last_seen;
@@ -180,6 +181,12 @@ enum class EventNumber : uint32_t {
   kRolledForward = 2052,
   kResyncFailed = 2058,
   kHookFailed = 2060,
+  kServerJoined = 2070,
+  kServerRemoved = 2071,
+  kCertificateIssued = 2072,
+  kCertificateRenewed = 2073,
+  kCertificateNotRenewed = 2074,
+  kTokenMade = 2075,
   kConnectionLost = 2153,
   kConnectionRestored = 2154,
 };

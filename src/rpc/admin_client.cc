@@ -8,6 +8,7 @@
 
 #include "rpc/channel_args.h"
 #include "rpc/status_codec.h"
+#include "rpc/tls_credentials.h"
 #include "understudy/v1/admin.grpc.pb.h"
 
 namespace understudy::rpc {
@@ -69,11 +70,13 @@ AdminClient::AdminClient(std::unique_ptr<State> state) : state_(std::move(state)
 AdminClient::~AdminClient() = default;
 
 base::Result<std::unique_ptr<AdminClient>> AdminClient::Connect(const std::string& address,
-                                                                base::Duration timeout) {
+                                                                base::Duration timeout,
+                                                                const ChannelSecurity& security) {
   auto state = std::make_unique<State>();
   state->address = address;
-  state->channel =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), ClientArguments());
+  grpc::ChannelArguments arguments = ClientArguments();
+  const auto credentials = ChannelCredentials(security, arguments);
+  state->channel = grpc::CreateCustomChannel(address, credentials, arguments);
   state->stub = v1::Admin::NewStub(state->channel);
 
   v1::HelloRequest request;

@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "base/time.h"
+#include "rpc/channel_security.h"
 #include "rpc/protocol.h"
 #include "understudy/v1/admin.pb.h"
 
@@ -23,7 +24,8 @@ class AdminClient {
  public:
   // `address` is "host:port" or "unix:/path".
   static base::Result<std::unique_ptr<AdminClient>> Connect(
-      const std::string& address, base::Duration timeout = kConnectTimeoutDefault);
+      const std::string& address, base::Duration timeout = kConnectTimeoutDefault,
+      const ChannelSecurity& security = {});
   ~AdminClient();
   AdminClient(const AdminClient&) = delete;
   AdminClient& operator=(const AdminClient&) = delete;

@@ -13,10 +13,6 @@
 namespace understudy::rpc {
 namespace {
 
-CallContext ContextOf(grpc::ServerContext* context) {
-  return {context->peer(), [context] { return context->IsCancelled(); }};
-}
-
 template <typename Response>
 grpc::Status Give(base::Result<Response> result, Response* response) {
   if (!result.ok()) return ToGrpc(result.status());
@@ -24,14 +20,10 @@ grpc::Status Give(base::Result<Response> result, Response* response) {
   return grpc::Status::OK;
 }
 
-template <typename Message>
-AdminBackend::Sender<Message> SenderTo(grpc::ServerWriter<Message>* writer) {
-  return [writer](const Message& message) { return writer->Write(message); };
-}
-
 class AdminService final : public v1::Admin::Service {
  public:
-  explicit AdminService(AdminBackend& backend) : backend_(backend) {}
+  AdminService(AdminBackend& backend, IsWelcomeStill welcome)
+      : backend_(backend), welcome_(std::move(welcome)) {}
 
   grpc::Status Hello(grpc::ServerContext*, const v1::HelloRequest* request,
                      v1::HelloResponse* response) override {
@@ -93,7 +85,7 @@ class AdminService final : public v1::Admin::Service {
   }
   grpc::Status ActivateCopy(grpc::ServerContext* context, const v1::ActivateCopyRequest* request,
                             grpc::ServerWriter<v1::ActivateCopyResponse>* writer) override {
-    return ToGrpc(backend_.ActivateCopy(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.ActivateCopy(*request, ContextOf(context), SenderTo(context, writer)));
   }
   grpc::Status ListLost(grpc::ServerContext*, const v1::ListLostRequest* request,
                         v1::ListLostResponse* response) override {
@@ -109,7 +101,7 @@ class AdminService final : public v1::Admin::Service {
   }
   grpc::Status ExportLost(grpc::ServerContext* context, const v1::ExportLostRequest* request,
                           grpc::ServerWriter<v1::ExportLostResponse>* writer) override {
-    return ToGrpc(backend_.ExportLost(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.ExportLost(*request, ContextOf(context), SenderTo(context, writer)));
   }
   grpc::Status ListBackups(grpc::ServerContext*, const v1::ListBackupsRequest* request,
                            v1::ListBackupsResponse* response) override {
@@ -201,25 +193,38 @@ class AdminService final : public v1::Admin::Service {
   }
   grpc::Status RunBackup(grpc::ServerContext* context, const v1::RunBackupRequest* request,
                          grpc::ServerWriter<v1::RunBackupResponse>* writer) override {
-    return ToGrpc(backend_.RunBackup(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.RunBackup(*request, ContextOf(context), SenderTo(context, writer)));
   }
   grpc::Status VerifyBackup(grpc::ServerContext* context, const v1::VerifyBackupRequest* request,
                             grpc::ServerWriter<v1::VerifyBackupResponse>* writer) override {
-    return ToGrpc(backend_.VerifyBackup(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.VerifyBackup(*request, ContextOf(context), SenderTo(context, writer)));
   }
   grpc::Status Events(grpc::ServerContext* context, const v1::EventsRequest* request,
                       grpc::ServerWriter<v1::Event>* writer) override {
-    return ToGrpc(backend_.Events(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.Events(*request, ContextOf(context), SenderTo(context, writer)));
   }
 
  private:
+  CallContext ContextOf(grpc::ServerContext* context) const {
+    return {context->peer(),
+            [this, context] { return context->IsCancelled() || !welcome_(*context); }};
+  }
+  template <typename Message>
+  AdminBackend::Sender<Message> SenderTo(grpc::ServerContext* context,
+                                         grpc::ServerWriter<Message>* writer) const {
+    return [this, context, writer](const Message& message) {
+      return welcome_(*context) && writer->Write(message);
+    };
+  }
+
   AdminBackend& backend_;
+  const IsWelcomeStill welcome_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeAdminService(AdminBackend& backend) {
-  return std::make_unique<AdminService>(backend);
+std::unique_ptr<grpc::Service> MakeAdminService(AdminBackend& backend, IsWelcomeStill welcome) {
+  return std::make_unique<AdminService>(backend, std::move(welcome));
 }
 
 }  // namespace understudy::rpc

@@ -26,6 +26,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "rpc/channel_security.h"
 #include "rpc/flow_window.h"
 #include "rpc/message_pieces.h"
 #include "rpc/signal.h"
@@ -136,11 +137,10 @@ class ShipConnection final : public ship::Channel {
   std::thread reader_;
 };
 
-// Opens a connection to the server at `address`, which must be the one called `expected_peer`.
-base::Result<std::unique_ptr<ShipConnection>> DialShip(const std::string& address,
-                                                       const std::string& expected_peer,
-                                                       const std::string& own_name,
-                                                       std::shared_ptr<Signal> signal,
-                                                       base::Duration timeout);
+// Opens a connection to the server at `address`, which must be the one called `expected_peer`, by
+// its certificate where `security` has an identity.
+base::Result<std::unique_ptr<ShipConnection>> DialShip(
+    const std::string& address, const std::string& expected_peer, const std::string& own_name,
+    std::shared_ptr<Signal> signal, base::Duration timeout, ChannelSecurity security = {});
 
 }  // namespace understudy::rpc

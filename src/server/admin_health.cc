@@ -6,7 +6,9 @@
 #include <algorithm>
 
 #include "cluster/activation.h"
+#include "cluster/membership.h"
 #include "server/admin.h"
+#include "server/group_tls.h"
 
 namespace understudy::server {
 namespace {
@@ -119,6 +121,49 @@ void CheckGroup(const GroupView& group, const std::string& manager, Checks& chec
   checks.Ok("FailsafeMode", "group", "every server can confirm");
 }
 
+// Each server's newest certificate, and who could renew it.
+base::Status CheckCertificates(const ServerContext& context, const GroupView& group,
+                               Checks& checks) {
+  cluster::Membership membership(context.env, context.registry.coordinator());
+  ASSIGN_OR_RETURN(const std::vector<cluster::CertificateRecord> all, membership.Certificates());
+  std::map<std::string, cluster::CertificateRecord> newest;
+  for (const cluster::CertificateRecord& each : all) {
+    if (each.kind != "server" || each.is_revoked()) continue;
+    cluster::CertificateRecord& known = newest[each.name];
+    if (known.ends < each.ends) known = each;
+  }
+  const int64_t now = context.env.WallNow().unix_ms;
+  int signing = 0;
+  for (const cluster::ServerRecord& server : group.servers) {
+    signing += server.authority && server.alive ? 1 : 0;
+    const auto found = newest.find(server.name);
+    if (found == newest.end()) continue;  // down for longer than its certificate's life
+    const int64_t life = found->second.ends.unix_ms - found->second.issued.unix_ms;
+    const int64_t left = found->second.ends.unix_ms - now;
+    const std::string what = "good until " + base::ToRfc3339(found->second.ends);
+    const std::string hint = server.alive ? "understudy events tells why it was not renewed"
+                                          : "start understudyd there: it renews it by itself";
+    // It is renewed with a third left.
+    if (left < life / 10) {
+      checks.Fail("Certificate", server.name, what, hint);
+    } else if (left < life / 4) {
+      checks.Warn("Certificate", server.name, what, hint);
+    } else {
+      checks.Ok("Certificate", server.name, what);
+    }
+  }
+  const std::string what = fmt::format("{} servers that are up have the authority's key", signing);
+  if (signing == 0) {
+    checks.Fail("Authority", "group", what, "no certificate can be renewed until one is back");
+  } else if (signing == 1 && group.servers.size() > 1) {
+    checks.Warn("Authority", "group", what,
+                "let a second one have it: understudy server token --authority");
+  } else {
+    checks.Ok("Authority", "group", what);
+  }
+  return {};
+}
+
 void CheckQueue(const char* name, const std::string& about, uint64_t queue, Checks& checks) {
   const std::string what = fmt::format("{} records", queue);
   if (queue >= 10 * kQueueWarning) {
@@ -205,6 +250,7 @@ base::Result<v1::HealthResponse> Admin::Health(const v1::HealthRequest&) {
   ASSIGN_OR_RETURN(const std::string manager, context_.registry.Manager());
   CheckGroup(*group, manager, checks);
   CheckAllServers(context_, *group, checks);
+  if (context_.tls != nullptr) RETURN_IF_ERROR(CheckCertificates(context_, *group, checks));
   ASSIGN_OR_RETURN(const v1::StatusResponse status, Status({}));
   for (const v1::DatabaseStatus& database : status.databases()) {
     for (const v1::CopyStatus& copy : database.copies()) CheckCopy(database.name(), copy, checks);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "cluster/records.h"
 #include "server/coordinator_keys.h"
 #include "ship/messages.h"
+#include "tls/certificate_authority.h"
+#include "tls/tls_directory.h"
 
 namespace understudy::server {
 namespace {
@@ -48,6 +51,13 @@ std::string Nearest(std::string_view word, const std::vector<std::string>& known
 Status SetText(const toml::node& node, std::string& out) {
   const auto value = node.value_exact<std::string>();
   if (!value) return InvalidArgument("must be a text in quotes");
+  out = *value;
+  return {};
+}
+
+Status SetBool(const toml::node& node, bool& out) {
+  const auto value = node.value_exact<bool>();
+  if (!value) return InvalidArgument("must be true or false");
   out = *value;
   return {};
 }
@@ -200,13 +210,32 @@ std::map<std::string, Setter> WithLagSetters(std::map<std::string, Setter> sette
   return setters;
 }
 
+std::map<std::string, Setter> WithTlsSetters(std::map<std::string, Setter> setters) {
+  using Node = toml::node;
+  setters.merge(std::map<std::string, Setter>{
+      {"tls.off", [](const Node& n, Config& c) { return SetBool(n, c.tls.off); }},
+      {"tls.directory", [](const Node& n, Config& c) { return SetText(n, c.tls.directory); }},
+      {"tls.join_listen", [](const Node& n, Config& c) { return SetText(n, c.tls.join_listen); }},
+      {"tls.lifetime",
+       [](const Node& n, Config& c) {
+         return SetTime(n, {tls::kCertificateLifetimeMin, tls::kCertificateLifetimeMax},
+                        c.tls.lifetime);
+       }},
+      {"coordinator.managed.tls",
+       [](const Node& n, Config& c) { return SetBool(n, c.coordinator.managed.tls); }},
+      {"coordinator.managed.join",
+       [](const Node& n, Config& c) { return SetBool(n, c.coordinator.managed.join); }},
+  });
+  return setters;
+}
+
 const std::map<std::string, Setter>& Setters() {
   using std::chrono::hours;
   using std::chrono::milliseconds;
   using std::chrono::minutes;
   using std::chrono::seconds;
   using Node = toml::node;
-  static const std::map<std::string, Setter> kSetters = WithLagSetters(WithRoutingSetters({
+  static const std::map<std::string, Setter> kSetters = WithTlsSetters(WithLagSetters(WithRoutingSetters({
       {"server.name", [](const Node& n, Config& c) { return SetText(n, c.server.name); }},
       {"server.data_dir", [](const Node& n, Config& c) { return SetText(n, c.server.data_dir); }},
       {"server.listen", [](const Node& n, Config& c) { return SetText(n, c.server.listen); }},
@@ -264,7 +293,7 @@ const std::map<std::string, Setter>& Setters() {
        [](const Node& n,
           Config& c) { return SetSize(n, {0, 1ull << 50}, c.lost.database_bytes_max); }},
       {"diag.level", [](const Node& n, Config& c) { return SetLevel(n, c.diag.level); }},
-  }));
+  })));
   return kSetters;
 }
 
@@ -327,6 +356,22 @@ base::Result<toml::table> Parse(std::string_view text, const std::string& path) 
   }
 }
 
+// "192.0.2.1:7400" -> "192.0.2.1:7401"; port 0 and a unix socket stay as they are.
+void FillTls(Config& config) {
+  if (config.tls.directory.empty()) {
+    config.tls.directory = tls::TlsDirectory::Below(config.server.data_dir).path;
+  }
+  if (!config.tls.join_listen.empty()) return;
+  config.tls.join_listen = config.server.listen;
+  const size_t colon = config.server.listen.rfind(':');
+  uint16_t port = 0;
+  const char* const end = config.server.listen.data() + config.server.listen.size();
+  if (colon == std::string::npos) return;
+  const auto parsed = std::from_chars(config.server.listen.data() + colon + 1, end, port);
+  if (parsed.ec != std::errc() || port == 0 || port == UINT16_MAX) return;
+  config.tls.join_listen = fmt::format("{}:{}", config.server.listen.substr(0, colon), port + 1);
+}
+
 Status CheckWhole(Config& config) {
   RETURN_IF_ERROR(base::CheckName("server.name", config.server.name));
   const std::pair<const char*, const std::string*> needed[] = {
@@ -338,6 +383,7 @@ Status CheckWhole(Config& config) {
   if (config.ship.silence_max <= config.ship.heartbeat) {
     return InvalidArgument("ship.silence_max must be longer than ship.heartbeat");
   }
+  FillTls(config);
   if (config.server.advertise.empty()) config.server.advertise = config.server.listen;
   if (config.web.advertise.empty()) config.web.advertise = config.web.listen;
   return {};

@@ -77,6 +77,17 @@ struct Config {
     uint64_t playdown_copies_min = 0;
     base::Duration playdown_copies_after = std::chrono::hours(24);
   } lag;
+
+  // TLS between the members of the group (docs/design/0007-joining.md).
+  struct Tls {
+    bool off = false;         // plaintext, whatever the addresses
+    std::string directory;    // of server.pem and the others; default: .tls in server.data_dir
+    std::string join_listen;  // for servers that join; default: server.listen's host, the next port
+    base::Duration lifetime = std::chrono::hours(24 * 90);  // of certificates that are made here
+
+    bool operator==(const Tls&) const = default;
+  } tls;
+
   struct Lost {
     uint64_t database_bytes_max = 1 << 30;
   } lost;

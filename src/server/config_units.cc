@@ -24,8 +24,11 @@ constexpr std::array<Unit, 8> kSizeUnits = {{{"", 1},
                                              {"KB", 1'000},
                                              {"MB", 1'000'000},
                                              {"GB", 1'000'000'000}}};
-constexpr std::array<Unit, 4> kTimeUnits = {
-    {{"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}}};
+constexpr std::array<Unit, 5> kTimeUnits = {{{"ms", 1'000'000},
+                                             {"s", 1'000'000'000},
+                                             {"m", 60'000'000'000},
+                                             {"h", 3'600'000'000'000},
+                                             {"d", 86'400'000'000'000}}};
 
 template <size_t kCount>
 base::Result<uint64_t> ParseWithUnit(std::string_view text, const std::array<Unit, kCount>& units,

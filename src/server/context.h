@@ -22,6 +22,8 @@
 
 namespace understudy::server {
 
+class GroupTls;
+
 class Settings {
  public:
   explicit Settings(Config config) : config_(std::move(config)) {}
@@ -66,7 +68,8 @@ struct ServerContext {
   EventLog& events;
   Authority& authority;
   Promises& promises;
-  std::string server;  // our name
+  std::string server;       // our name
+  GroupTls* tls = nullptr;  // null: no TLS
 };
 
 }  // namespace understudy::server

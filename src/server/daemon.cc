@@ -14,11 +14,14 @@
 #include "rpc/protocol.h"
 #include "rpc/rpc_server.h"
 #include "server/admin.h"
+#include "server/certificate_keeper.h"
 #include "server/coordinator_factory.h"
 #include "server/diag_sink.h"
 #include "server/failover_watch.h"
 #include "server/failsafe.h"
+#include "server/group_tls.h"
 #include "server/managed_etcd.h"
+#include "server/members.h"
 #include "server/rebalance_watch.h"
 #include "server/ship_sessions.h"
 #include "server/start_fence.h"
@@ -112,7 +115,8 @@ base::Status RetryAtStart(env::Env& env, const std::function<base::Status()>& at
 }
 
 // Nothing where the configuration wants none.
-base::Result<std::unique_ptr<ManagedEtcd>> StartMember(env::Env& env, const Config& config) {
+base::Result<std::unique_ptr<ManagedEtcd>> StartMember(env::Env& env, const Config& config,
+                                                       const GroupTls* tls) {
   if (!config.coordinator.runs_member()) return std::unique_ptr<ManagedEtcd>();
   const CoordinatorConfig::Managed& managed = config.coordinator.managed;
   ManagedEtcd::Options options;
@@ -122,6 +126,16 @@ base::Result<std::unique_ptr<ManagedEtcd>> StartMember(env::Env& env, const Conf
   options.peer_listen = managed.peer_listen;
   options.initial_cluster = managed.initial_cluster;
   options.token = "understudy-" + config.coordinator.group;
+  options.join = managed.join;
+  if (managed.tls) {
+    if (tls == nullptr) {
+      return base::InvalidArgument(
+          "coordinator.managed.tls needs a certificate of the group, and there is none in " +
+          config.tls.directory);
+    }
+    options.identity_file = tls->directory().identity();
+    options.ca_file = tls->directory().ca();
+  }
   return ManagedEtcd::Start(env, options);
 }
 
@@ -138,6 +152,7 @@ void WarnOfFixedKeys(const Config& now, const Config& next) {
       {"server.listen", now.server.listen != next.server.listen},
       {"server.advertise", now.server.advertise != next.server.advertise},
       {"coordinator", now.coordinator != next.coordinator},
+      {"tls", now.tls != next.tls},
       {"web.listen", now.web.listen != next.web.listen},
       {"web.advertise", now.web.advertise != next.web.advertise},
       {"log.generation_bytes", now.log.generation_bytes != next.log.generation_bytes},
@@ -174,6 +189,22 @@ void Reload(env::Env& env, Settings& settings, const std::string& path) {
   base::Diag(base::DiagLevel::kInfo, "server", "reloaded the configuration", {{"file", path}});
 }
 
+void ReloadIdentity(env::Env& env, GroupTls& tls) {
+  const base::Status status = tls.Reload(env);
+  if (status.ok()) return;
+  base::Diag(base::DiagLevel::kError, "tls", "the identity was not reloaded",
+             {{"why", status.ToString()}});
+}
+
+// Also fills in the revocations.
+base::Status CheckStillMember(env::Env& env, GroupTls& tls, cluster::Coordinator& coordinator) {
+  RETURN_IF_ERROR(tls.ReadCertificates(env, coordinator));
+  if (!tls.was_removed()) return {};
+  return base::Fenced(
+      "this server was removed from the group: its certificate was revoked\nto come back it joins "
+      "again, with a token of a member: understudy server join");
+}
+
 // "host:0" with the port that was taken.
 std::string WithPort(const std::string& address, int port) {
   const size_t colon = address.rfind(':');
@@ -198,14 +229,39 @@ base::Result<std::unique_ptr<web::HttpServer>> StartWeb(const Config::Web& confi
   return web::HttpServer::Start(config.listen, source);
 }
 
+void EndThisProcess() { kill(getpid(), SIGTERM); }
+
+cluster::ServerRecord RecordOfSelf(env::Env& env, const Config& config, const std::string& identity,
+                                   const GroupTls* tls) {
+  cluster::ServerRecord self;
+  self.name = config.server.name;
+  self.version = rpc::kVersion;
+  self.identity = identity;
+  self.started = env.WallNow();
+  self.authority = tls != nullptr && tls->authority().has_value();
+  return self;
+}
+
+rpc::RpcServer::Options ListenOptions(const Config& config, const GroupTls* tls, Members& members) {
+  rpc::RpcServer::Options options;
+  options.listen = config.server.listen;
+  options.server_name = config.server.name;
+  options.membership = &members;
+  if (tls != nullptr) {
+    options.security.emplace(rpc::ServerSecurity{tls->directory(), tls->revocations()});
+  }
+  return options;
+}
+
 // Until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
 void ServeUntilStopped(env::Env& env, Settings& settings, const std::string& config_path,
-                       CopyHost& host) {
+                       GroupTls* tls, CopyHost& host) {
   sd_notify(0, "READY=1");
   int number = 0;
   while ((number = WaitForSignal(env, config_path)) == SIGHUP) {
     sd_notify(0, "RELOADING=1");
     Reload(env, settings, config_path);
+    if (tls != nullptr) ReloadIdentity(env, *tls);
     host.RetryLinks();
     sd_notify(0, "READY=1");
   }
@@ -218,27 +274,24 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   const Config config = settings.Get();
   ASSIGN_OR_RETURN(const DataDirectory directory, OpenDataDirectory(env, config.server.data_dir));
   ASSIGN_OR_RETURN(const std::string sqlite_version, SqliteVersion());
-  ASSIGN_OR_RETURN(const std::unique_ptr<ManagedEtcd> member, StartMember(env, config));
+  ASSIGN_OR_RETURN(const std::unique_ptr<GroupTls> tls, GroupTls::Open(env, config));
+  ASSIGN_OR_RETURN(const std::unique_ptr<ManagedEtcd> member, StartMember(env, config, tls.get()));
   std::unique_ptr<cluster::Coordinator> coordinator;
   StartFence fence(env, directory.path, config.coordinator.lease);
   RETURN_IF_ERROR(RetryAtStart(env, [&]() -> base::Status {
-    ASSIGN_OR_RETURN(coordinator, OpenCoordinator(env, config.coordinator));
-    return {};
+    ASSIGN_OR_RETURN(coordinator, OpenCoordinator(env, config.coordinator, tls.get()));
+    // Before the first call is answered.
+    return tls == nullptr ? base::Status() : CheckStillMember(env, *tls, *coordinator);
   }));
   cluster::Registry registry(env, *coordinator);
   const auto cluster_signal = std::make_shared<rpc::Signal>();
   EventLog events(env, config.server.name, cluster_signal);
   Authority authority(env, config.coordinator.lease);
   Promises promises(env);
-  const ServerContext context{env,       settings, registry,          events,
-                              authority, promises, config.server.name};
+  const ServerContext context{env,       settings, registry,           events,
+                              authority, promises, config.server.name, tls.get()};
 
-  cluster::ServerRecord self;
-  self.name = config.server.name;
-  self.version = rpc::kVersion;
-  self.identity = directory.identity;
-  self.started = env.WallNow();
-
+  cluster::ServerRecord self = RecordOfSelf(env, config, directory.identity, tls.get());
   CopyHost host(context, directory.path);
   GroupCache cache(env);
   BackupJobs backups(context, host, cache);
@@ -246,11 +299,11 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   ShipSessions sessions(context, [&host](base::DatabaseId id) { return host.FindActive(id); });
   ClusterWatch watch(context, host, cache, cluster_signal);
   admin.SetWatch(watch);
-  rpc::RpcServer::Options rpc_options;
-  rpc_options.listen = config.server.listen;
-  rpc_options.server_name = config.server.name;
-  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::RpcServer> server,
-                   rpc::RpcServer::Start(rpc_options, admin, sessions));
+  ASSIGN_OR_RETURN(auto etcd, OpenEtcdMembers(env, config.coordinator, tls.get()));
+  Members members(context, std::move(etcd));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<rpc::RpcServer> server,
+      rpc::RpcServer::Start(ListenOptions(config, tls.get(), members), admin, sessions));
   self.address = WithPort(config.server.advertise, server->port());
   const WebStatus web_status(context, host, cache);
   ASSIGN_OR_RETURN(const std::unique_ptr<web::HttpServer> web, StartWeb(config.web, web_status));
@@ -264,12 +317,16 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   FailoverWatch failover(context, host, watch);
   Failsafe failsafe(context, host, cache);
   RebalanceWatch rebalance(context, admin);
+  std::unique_ptr<CertificateKeeper> keeper;
+  if (tls != nullptr)
+    keeper = std::make_unique<CertificateKeeper>(context, members, EndThisProcess);
 
   events.Add(
       EventNumber::kServerStarted, Severity::kInfo, "",
       fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
-  ServeUntilStopped(env, settings, config_path, host);
+  ServeUntilStopped(env, settings, config_path, tls.get(), host);
   if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
+  if (keeper != nullptr) keeper->Stop();
   rebalance.Stop();
   failover.Stop();
   failsafe.Stop();

@@ -9,6 +9,7 @@
 
 #include "base/mutex.h"
 #include "server/ask_peers.h"
+#include "server/group_tls.h"
 
 namespace understudy::server {
 namespace {
@@ -43,11 +44,19 @@ void FillAll(const std::string& server, const std::string& database, const v1::C
 
 }  // namespace
 
+base::Result<std::string> AddressOf(const ServerContext& context, const std::string& server) {
+  const Config config = context.settings.Get();
+  if (const auto found = config.peers.find(server); found != config.peers.end()) {
+    return found->second;
+  }
+  ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
+  return record.address;
+}
+
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,
                                                            const std::string& server) {
-  if (context.settings.Get().peers.contains(server)) return DialServerAt(context, server, "");
-  ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
-  return DialServerAt(context, server, record.address);
+  ASSIGN_OR_RETURN(const std::string address, AddressOf(context, server));
+  return DialServerAt(context, server, address);
 }
 
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServerAt(const ServerContext& context,
@@ -55,8 +64,9 @@ base::Result<std::unique_ptr<rpc::AdminClient>> DialServerAt(const ServerContext
                                                              const std::string& announced) {
   const Config config = context.settings.Get();
   const auto found = config.peers.find(server);
-  base::Result<std::unique_ptr<rpc::AdminClient>> client = rpc::AdminClient::Connect(
-      found == config.peers.end() ? announced : found->second, kPeerConnectLimit);
+  base::Result<std::unique_ptr<rpc::AdminClient>> client =
+      rpc::AdminClient::Connect(found == config.peers.end() ? announced : found->second,
+                                kPeerConnectLimit, SecurityTo(context.tls, server));
   if (client.ok()) return client;
   return client.status().WithContext(fmt::format("server {}", server));
 }
