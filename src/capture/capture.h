@@ -20,6 +20,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "capture/pin_keeper.h"
 #include "capture/sync_pacer.h"
@@ -28,9 +30,11 @@
 #include "env/file_watcher.h"
 #include "log/checkpoint_file.h"
 #include "log/log_store.h"
+#include "log/page_check.h"
 #include "log/record_encoder.h"
 #include "sqlite/connection.h"
 #include "sqlite/database_check.h"
+#include "sqlite/passive_wal.h"
 #include "sqlite/pins.h"
 #include "sqlite/snapshot_reader.h"
 #include "sqlite/wal_file.h"
@@ -43,6 +47,8 @@ inline constexpr int kBatchesPerRun = 8;
 // How often a range of pages is read anew because a checkpoint wrote newer ones meanwhile; then the
 // write lock is taken.
 inline constexpr int kPageReadAttemptsMax = 10;
+// Wrong pages that are remembered until TakeSuspects.
+inline constexpr size_t kSuspectsMax = 64;
 inline constexpr base::Duration kIdentityCheckInterval = std::chrono::seconds(2);
 // The busy timeout of the short write transactions (snapshots, healing).
 inline constexpr base::Duration kWriteLockWaitMax = std::chrono::seconds(5);
@@ -111,12 +117,30 @@ class Capture {
   void Wake() { watcher_->Wake(); }  // thread-safe
 
   // Pages first.. (fewer, or none, where the database ends), exactly at a captured position, each
-  // checked against the page table. The position need not be durable yet.
+  // checked against the page table. The position need not be durable yet. kUnavailable when a page
+  // is wrong: it must be repaired first.
   struct PageRun {
     uint32_t count = 0;
     log::LogEnd at;
   };
   base::Result<PageRun> ReadPages(base::PageNo first, uint32_t count, std::span<uint8_t> out);
+
+  // Reads pages again, as an application that comes now would see them, and compares them with the
+  // page table. A page is wrong only if it is so with nobody writing: kBusy when the write lock is
+  // not free.
+  base::Result<log::PageCheck> CheckPages(base::PageNo first, uint32_t count);
+  // The image of a page if it has this hash, for another copy; nothing when it has another here.
+  base::Result<std::optional<base::Bytes>> ReadPageWithHash(base::PageNo page, uint64_t hash);
+  // Puts the right image in the place of a wrong one, by a commit that changes nothing else.
+  // Applications see the old page or the new one. `lock` holds the database's write lock.
+  // kDiverged: the hash on record is another one (now).
+  // ENSURES: the page survives a power cut, and reading it again gave the image.
+  base::Status RepairPage(sqlite::PassiveWal& lock, base::PageNo page, base::ByteView image);
+  // Takes pages as they are: what differs from the page table is logged. For a person who has
+  // decided that. Returns how many did.
+  base::Result<uint32_t> AcceptPages(base::PageNo first, uint32_t count);
+  // Pages that ReadPages has found to be wrong since the last call.
+  std::vector<base::PageNo> TakeSuspects() { return std::exchange(suspects_, {}); }
 
   // A snapshot at an exact, durable position. Holds the application's write lock for an instant.
   struct Snapshot {
@@ -131,6 +155,7 @@ class Capture {
   // Captures the rest, syncs, saves the page table. The pins go with the object.
   base::Status Close();
 
+  log::LogStore& log() { return log_; }
   log::LogEnd captured() const { return log_.end(); }
   uint32_t page_size() const { return page_size_; }
   Counters counters() const;
@@ -186,7 +211,10 @@ class Capture {
   // capture_pages.cc
   base::Status ReadImages(base::PageNo first, uint32_t count, std::span<uint8_t> out);
   bool ImagesFit(base::PageNo first, uint32_t count, base::ByteView images) const;
-  base::Status RepairPages(base::PageNo first, uint32_t count, base::ByteView images);
+  uint32_t CountFrom(base::PageNo first, uint32_t count) const;
+  base::Result<bool> TakeWriteLock();
+  base::Result<log::PageCheck> CompareNow(base::PageNo first, uint32_t count,
+                                          std::span<uint8_t> out);
 
   env::Env& env_;
   const Options options_;
@@ -223,6 +251,8 @@ class Capture {
   };
   std::vector<FileIdentity> identities_;
   base::SteadyTime next_identity_check_{};
+
+  std::vector<base::PageNo> suspects_;  // at most kSuspectsMax
 
   // What the last look at the wal-index saw; WaitForChange compares.
   uint32_t seen_change_ = 0;

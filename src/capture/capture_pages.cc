@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 
-#include "base/diag.h"
 #include "capture/capture.h"
 #include "capture/capture_sink.h"
 
@@ -12,6 +12,11 @@ namespace understudy::capture {
 
 using base::Result;
 using base::Status;
+
+namespace {
+// How long the write lock is asked for in a row, to look at pages while nobody writes.
+constexpr base::Duration kWriteTryFor = std::chrono::milliseconds(20);
+}  // namespace
 
 // Newest images as far as captured. Under S frames cannot go away; in the other states the captured
 // run is wholly in the file, and nothing is written to it (rule 3).
@@ -43,51 +48,155 @@ bool Capture::ImagesFit(base::PageNo first, uint32_t count, base::ByteView image
   return true;
 }
 
+uint32_t Capture::CountFrom(base::PageNo first, uint32_t count) const {
+  return first.value > table_.pages() ? 0 : std::min(count, table_.pages() - first.value + 1);
+}
+
+Result<bool> Capture::TakeWriteLock() {
+  bool locked = false;
+  for (const base::SteadyTime end = env_.Now() + kWriteTryFor; !locked && env_.Now() < end;) {
+    ASSIGN_OR_RETURN(locked, pins_->TryTakeWrite());
+    if (!locked) std::this_thread::yield();
+  }
+  return locked;
+}
+
 Result<Capture::PageRun> Capture::ReadPages(base::PageNo first, uint32_t count,
                                             std::span<uint8_t> out) {
   RETURN_IF_ERROR(failed_);
   CHECK(first.value >= 1 && out.size() == size_t{count} * page_size_);
-  const auto cut = [&] {
-    return first.value > table_.pages() ? 0 : std::min(count, table_.pages() - first.value + 1);
-  };
   for (int attempt = 0; attempt < kPageReadAttemptsMax; ++attempt) {
     RETURN_IF_ERROR(CaptureAll());
-    const uint32_t here = cut();
+    const uint32_t here = CountFrom(first, count);
     const std::span<uint8_t> part = out.first(size_t{here} * page_size_);
     RETURN_IF_ERROR(ReadImages(first, here, part));
     // Else a checkpoint wrote pages that are newer than what was captured: capture them first.
     if (ImagesFit(first, here, part)) return PageRun{here, log_.end()};
   }
-  ASSIGN_OR_RETURN(sqlite::Connection* const writer, Writer());
-  RETURN_IF_ERROR(writer->Execute("PRAGMA busy_timeout=5000"));
-  RETURN_IF_ERROR(writer->Execute("BEGIN IMMEDIATE"));
-  Status status = CaptureAll();
-  const uint32_t here = cut();
-  const std::span<uint8_t> part = out.first(size_t{here} * page_size_);
-  if (status.ok()) status = ReadImages(first, here, part);
-  if (status.ok() && !ImagesFit(first, here, part)) status = RepairPages(first, here, part);
-  RETURN_IF_ERROR(writer->Execute("ROLLBACK"));
-  RETURN_IF_ERROR(status);
-  return PageRun{here, log_.end()};
+  ASSIGN_OR_RETURN(const log::PageCheck check, CompareNow(first, count, out));
+  if (check.wrong.empty()) return PageRun{check.count, check.at};
+  for (const log::WrongPage& wrong : check.wrong) {
+    if (suspects_.size() < kSuspectsMax) suspects_.push_back(wrong.page);
+  }
+  const log::WrongPage& wrong = check.wrong.front();
+  return base::Unavailable(fmt::format(
+      "page {} of {} is damaged (its hash is {:016x}, {:016x} is on record), so it is given to "
+      "nobody before it is repaired from another copy; understudy scrub tells of it",
+      wrong.page.value, options_.path, wrong.found, wrong.expected));
 }
 
-// The database is what counts: where it is not what the log says with nobody writing (a page of the
-// free list that was never in the WAL, or a page changed behind SQLite's back), the log follows it.
-Status Capture::RepairPages(base::PageNo first, uint32_t count, base::ByteView images) {
-  encoder_->Begin(NextRecord(log::kRecordHealing, 1, table_.pages()), table_, *sink_);
-  for (uint32_t i = 0; i < count; ++i) {
-    const base::PageNo page(first.value + i);
-    const base::ByteView image = images.subspan(size_t{i} * page_size_, page_size_);
-    if (log::HashPage(page, image) == table_.HashOf(page)) continue;
-    base::Diag(base::DiagLevel::kWarning, "capture", "a page differs from the log, logging it anew",
-               {{"database", options_.path}, {"page", page.value}});
-    ++counters_.healed_pages;
-    RETURN_IF_ERROR(encoder_->AddPage(page, image));
+// With nobody writing, so what differs is wrong.
+Result<log::PageCheck> Capture::CompareNow(base::PageNo first, uint32_t count,
+                                           std::span<uint8_t> out) {
+  RETURN_IF_ERROR(CaptureAll());  // so that little is left under the write lock
+  ASSIGN_OR_RETURN(const bool locked, TakeWriteLock());
+  if (!locked) return base::Busy("an application is writing to " + options_.path);
+  const base::SteadyTime began = env_.Now();
+  const auto compare = [&]() -> Result<log::PageCheck> {
+    RETURN_IF_ERROR(CaptureAll());
+    const uint32_t here = CountFrom(first, count);
+    log::PageCheck check{.count = here, .pages = table_.pages(), .at = log_.end()};
+    const std::span<uint8_t> part = out.first(size_t{here} * page_size_);
+    if (ReadImages(first, here, part).ok()) {
+      log::CompareWithTable(table_, first, part, page_size_, check.wrong);
+      return check;
+    }
+    for (uint32_t i = 0; i < here; ++i) {  // one of them the disk cannot read
+      const base::PageNo page(first.value + i);
+      const std::span<uint8_t> image = part.subspan(size_t{i} * page_size_, page_size_);
+      const Status read = ReadImages(page, 1, image);
+      if (read.ok()) {
+        log::CompareWithTable(table_, page, image, page_size_, check.wrong);
+      } else {
+        check.wrong.push_back({page, table_.HashOf(page), 0, read.message()});
+      }
+    }
+    return check;
+  };
+  const Result<log::PageCheck> check = compare();
+  pins_->DropWrite();
+  counters_.write_lock_held_max = std::max(counters_.write_lock_held_max, env_.Now() - began);
+  return check;
+}
+
+Result<log::PageCheck> Capture::CheckPages(base::PageNo first, uint32_t count) {
+  RETURN_IF_ERROR(failed_);
+  CHECK(first.value >= 1);
+  base::Bytes images;
+  for (int attempt = 0; attempt < kPageReadAttemptsMax; ++attempt) {
+    RETURN_IF_ERROR(CaptureAll());
+    const uint32_t here = CountFrom(first, count);
+    images.resize(size_t{here} * page_size_);
+    if (!ReadImages(first, here, images).ok()) break;
+    // Else a checkpoint wrote pages that are newer than what was captured, or something is wrong.
+    if (ImagesFit(first, here, images)) {
+      return log::PageCheck{.count = here, .pages = table_.pages(), .at = log_.end()};
+    }
   }
-  ++counters_.healing_records;
-  ++counters_.records;
-  pacer_.OnAppend(1, env_.Now());
-  return encoder_->Finish();
+  images.resize(size_t{count} * page_size_);
+  return CompareNow(first, count, images);
+}
+
+Result<std::optional<base::Bytes>> Capture::ReadPageWithHash(base::PageNo page, uint64_t hash) {
+  RETURN_IF_ERROR(failed_);
+  RETURN_IF_ERROR(CaptureAll());
+  if (page.value == 0 || CountFrom(page, 1) == 0) return std::optional<base::Bytes>();
+  base::Bytes image(page_size_);
+  RETURN_IF_ERROR(ReadImages(page, 1, image));
+  if (log::HashPage(page, image) != hash) return std::optional<base::Bytes>();
+  return std::optional(std::move(image));
+}
+
+// A frame of the WAL like any other: whole or not there after a crash, and the record that it makes
+// has no entry, since the page table says already what it is.
+Status Capture::RepairPage(sqlite::PassiveWal& lock, base::PageNo page, base::ByteView image) {
+  RETURN_IF_ERROR(CatchUp());
+  if (image.size() != page_size_ || CountFrom(page, 1) == 0 ||
+      log::HashPage(page, image) != table_.HashOf(page)) {
+    return base::Diverged(fmt::format("page {} of {} is to have the hash {:016x} at {}", page.value,
+                                      options_.path, table_.HashOf(page),
+                                      base::ToString(log_.end().position)));
+  }
+  RETURN_IF_ERROR(lock.AppendPage(page, image));
+  RETURN_IF_ERROR(lock.Commit(table_.pages()));
+  RETURN_IF_ERROR(lock.SyncWal());
+  RETURN_IF_ERROR(CatchUp());
+  base::Bytes again(page_size_);
+  RETURN_IF_ERROR(ReadImages(page, 1, again));
+  if (log::HashPage(page, again) == table_.HashOf(page)) return Status();
+  return base::IoError(fmt::format("page {} of {} was written, but what is read back is not that",
+                                   page.value, options_.path));
+}
+
+Result<uint32_t> Capture::AcceptPages(base::PageNo first, uint32_t count) {
+  RETURN_IF_ERROR(failed_);
+  ASSIGN_OR_RETURN(const bool locked, TakeWriteLock());
+  if (!locked) return base::Busy("an application is writing to " + options_.path);
+  const auto accept = [&]() -> Result<uint32_t> {
+    RETURN_IF_ERROR(CaptureAll());
+    const uint32_t here = CountFrom(first, count);
+    base::Bytes images(size_t{here} * page_size_);
+    RETURN_IF_ERROR(ReadImages(first, here, images));
+    std::vector<log::WrongPage> wrong;
+    log::CompareWithTable(table_, first, images, page_size_, wrong);
+    if (wrong.empty()) return uint32_t{0};
+    encoder_->Begin(NextRecord(log::kRecordHealing, 1, table_.pages()), table_, *sink_);
+    for (const log::WrongPage& page : wrong) {
+      const size_t at = size_t{page.page.value - first.value} * page_size_;
+      RETURN_IF_ERROR(encoder_->AddPage(page.page, base::ByteView(images).subspan(at, page_size_)));
+    }
+    counters_.healed_pages += wrong.size();
+    ++counters_.healing_records;
+    ++counters_.records;
+    pacer_.OnAppend(1, env_.Now());
+    RETURN_IF_ERROR(encoder_->Finish());
+    return static_cast<uint32_t>(wrong.size());
+  };
+  const Result<uint32_t> accepted = accept();
+  pins_->DropWrite();
+  RETURN_IF_ERROR(accepted.status());
+  RETURN_IF_ERROR(SyncNow());
+  return accepted;
 }
 
 Result<Capture::Snapshot> Capture::OpenSnapshot() {

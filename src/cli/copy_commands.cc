@@ -3,6 +3,7 @@
 
 #include "base/ids.h"
 #include "cli/groups.h"
+#include "cli/human.h"
 #include "cli/seed_watch.h"
 #include "rpc/protocol.h"
 
@@ -18,6 +19,7 @@ struct Arguments {
   bool no_wait = false;
   bool full = false;
   std::optional<base::Duration> lag;
+  std::optional<uint64_t> bandwidth;
 };
 
 void Report(Context& context, const Arguments& arguments, const std::string& done) {
@@ -35,6 +37,7 @@ base::Status Add(Context& context, const Arguments& arguments) {
   if (arguments.lag) {
     request.set_replay_lag_ms(*arguments.lag / std::chrono::milliseconds(1));
   }
+  request.set_seed_bandwidth(arguments.bandwidth.value_or(0));
   RETURN_IF_ERROR(client->AddCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
   if (!arguments.no_wait) {
     const base::Status seeded =
@@ -97,6 +100,7 @@ base::Status Reseed(Context& context, const Arguments& arguments) {
   request.set_database(arguments.database);
   request.set_server(arguments.server);
   request.set_full(arguments.full);
+  if (arguments.bandwidth) request.set_seed_bandwidth(*arguments.bandwidth);
   RETURN_IF_ERROR(
       client->ReseedCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
   const std::string done = arguments.full ? "seeded anew" : "resynchronised";
@@ -108,6 +112,25 @@ base::Status Reseed(Context& context, const Arguments& arguments) {
   RETURN_IF_ERROR(seeded.WithContext("it was begun, but"));
   Report(context, arguments, done);
   return {};
+}
+
+base::Status Bandwidth(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SetCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  request.set_seed_bandwidth(arguments.bandwidth.value_or(0));
+  RETURN_IF_ERROR(client->SetCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
+  Report(context, arguments,
+         arguments.bandwidth.value_or(0) == 0
+             ? "is seeded as fast as its server allows"
+             : fmt::format("is seeded with {}/s at most", FormatBytes(*arguments.bandwidth)));
+  return {};
+}
+
+void DeclareBandwidth(CLI::App& app, const std::shared_ptr<Arguments>& arguments) {
+  AddBytes(app, "--bandwidth", arguments->bandwidth,
+           "fetch at most so many bytes a second, instead of what its server allows");
 }
 
 std::shared_ptr<Arguments> Declare(CLI::App& app) {
@@ -123,6 +146,7 @@ Runner DefineAdd(CLI::App& app) {
   auto arguments = Declare(app);
   app.add_option("--path", arguments->path,
                  "path of the copy (default: below the server's data directory)");
+  DeclareBandwidth(app, arguments);
   app.add_flag("--no-wait", arguments->no_wait, "return before the copy is seeded");
   AddDuration(app, "--lag", arguments->lag, "log is replayed once it has been there for so long");
   return [arguments](Context& context) { return Add(context, *arguments); };
@@ -148,8 +172,16 @@ Runner DefineResume(CLI::App& app) {
 Runner DefineReseed(CLI::App& app) {
   auto arguments = Declare(app);
   app.add_flag("--full", arguments->full, "fetch all pages, not only those that differ");
+  DeclareBandwidth(app, arguments);
   app.add_flag("--no-wait", arguments->no_wait, "return once it has begun");
   return [arguments](Context& context) { return Reseed(context, *arguments); };
+}
+
+Runner DefineBandwidth(CLI::App& app) {
+  auto arguments = Declare(app);
+  AddBytes(app, "BYTES", arguments->bandwidth, "a second, such as 20MiB; 0: what its server allows")
+      ->required();
+  return [arguments](Context& context) { return Bandwidth(context, *arguments); };
 }
 
 }  // namespace
@@ -176,7 +208,11 @@ Group CopyCommands() {
                {.name = "reseed",
                 .summary = "Fetch the pages in which a passive copy differs, or all of them",
                 .example = "understudy copy reseed mail s3 --full",
-                .define = DefineReseed}}};
+                .define = DefineReseed},
+               {.name = "bandwidth",
+                .summary = "Limit what seeds of a passive copy fetch, also of one under way",
+                .example = "understudy copy bandwidth mail s3 20MiB",
+                .define = DefineBandwidth}}};
   for (Command& command : LagCommands()) group.commands.push_back(std::move(command));
   return group;
 }

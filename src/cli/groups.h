@@ -19,6 +19,7 @@ Group SwitchoverCommands();  // with the next: move_commands.cc
 Group FailoverCommands();
 Group ActivationCommands();
 Group LostCommands();
+Group ScrubCommands();
 Group BackupCommands();
 Group WriterCommands();  // writers, betest, holds
 Group SettingsCommands();

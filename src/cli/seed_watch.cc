@@ -17,6 +17,7 @@ namespace {
 struct SeedLook {
   base::Progress progress;
   size_t follow = 0;
+  bool waits = false;   // for other seeds
   std::string stopped;  // a copy that will not go on by itself, and why
 };
 
@@ -33,6 +34,7 @@ SeedLook LookAt(const v1::StatusResponse& status, const std::vector<std::string>
       // One that was asked for and has not begun yet: the copy still looks well.
       if (outcome == SeedOutcome::kFollows && copy.reseeding()) outcome = SeedOutcome::kUnderWay;
       if (copy.state().ends_with("Resynchronizing")) look.progress.phase = "resynchronising";
+      look.waits = look.waits || !copy.seed_waits().empty();
       look.follow += outcome == SeedOutcome::kFollows ? 1 : 0;
       if (outcome == SeedOutcome::kStopped) {
         look.stopped = fmt::format("the copy on {} is {}{}{}", copy.server(), copy.state(),
@@ -51,7 +53,8 @@ SeedLook LookAt(const v1::StatusResponse& status, const std::vector<std::string>
 SeedOutcome OutcomeOf(const std::string& state) {
   constexpr std::array<std::string_view, 5> kStopped = {"Failed", "FailedAndSuspended", "Suspended",
                                                         "ServiceDown", "Dismounted"};
-  if (state == "Healthy" || state == "DisconnectedAndHealthy") return SeedOutcome::kFollows;
+  if (state == "Healthy" || state == "DisconnectedAndHealthy" || state == "PageRepair")
+    return SeedOutcome::kFollows;
   const bool stopped = std::find(kStopped.begin(), kStopped.end(), state) != kStopped.end();
   return stopped ? SeedOutcome::kStopped : SeedOutcome::kUnderWay;
 }
@@ -71,7 +74,7 @@ base::Status WatchSeeds(Context& context, rpc::AdminClient& client, const std::s
     if (look.progress.bytes_total > 0) view.Update(look.progress);
     if (look.follow == servers.size()) return {};
     const base::SteadyTime now = env.Now();
-    if (look.progress.bytes_done != last_done) moved = now;
+    if (look.progress.bytes_done != last_done || look.waits) moved = now;
     last_done = look.progress.bytes_done;
     const bool stalled = now - moved > kSeedStallLimit;
     if (!look.stopped.empty() && stalled) return base::Unavailable(look.stopped);

@@ -38,6 +38,11 @@ Json CopyJson(const v1::CopyStatus& copy) {
   row["holds"] = std::move(holds);
   row["seed_done"] = copy.seed_bytes_done();
   row["seed_total"] = copy.seed_bytes_total();
+  row["seed_waits"] = TextOrNull(copy.seed_waits());
+  row["seeds_given"] = Json::array();
+  for (const auto& seed : copy.seeds_given()) {
+    row["seeds_given"].push_back(Json{{"server", seed.server()}, {"running", seed.running()}});
+  }
   row["reseeding"] = copy.reseeding();
   row["suspend_reason"] = TextOrNull(copy.suspend_reason());
   const bool lags = copy.replay_lag_ms() > 0;
@@ -55,6 +60,7 @@ Json CopyJson(const v1::CopyStatus& copy) {
   row["preference"] = copy.preference();
   row["activation_suspended"] = copy.activation_suspended();
   row["refused_terms"] = copy.refused_terms();
+  row["scrub"] = ScrubJson(copy.scrub());
   row["answered"] = copy.answered();
   row["observed"] = TimeJson(copy.observed_ms());
   return row;
@@ -108,9 +114,21 @@ std::string Remarks(const Json& copy) {
     text += fmt::format("  {}: {} messages of a lower term were refused\n", server,
                         FormatCount(refused));
   }
+  if (!copy["seed_waits"].is_null()) {
+    text += fmt::format("  {}: waits to be {}: {}\n", server, resync ? "resynchronised" : "seeded",
+                        Printable(copy["seed_waits"].get<std::string>()));
+  }
   if (!copy["suspend_reason"].is_null()) {
     text += fmt::format("  {}: suspended: {}\n", server,
                         Printable(copy["suspend_reason"].get<std::string>()));
+  }
+  const Json& scrub = copy["scrub"];
+  for (const Json& finding : scrub["findings"]) {
+    text += fmt::format("  {}: {} is damaged, {}: {}\n", server,
+                        Printable(finding["what"].get<std::string>()),
+                        finding["state"] == "failed" ? "not repaired" : "to be repaired",
+                        finding["why"].is_null() ? std::string("it was found just now")
+                                                 : Printable(finding["why"].get<std::string>()));
   }
   if (!copy["error"].is_null()) {
     const Json& error = copy["error"];
@@ -140,6 +158,45 @@ std::string Holds(const Json& copy) {
 
 Json TimeJson(int64_t unix_ms) {
   return unix_ms == 0 ? Json(nullptr) : Json(base::ToRfc3339(base::WallTime{unix_ms}));
+}
+
+Json ScrubJson(const v1::ScrubStatus& scrub) {
+  const auto counts = [](const v1::ScrubCounts& from) {
+    return Json{{"pages", from.pages()},       {"generations", from.generations()},
+                {"read", from.bytes()},        {"found", from.found()},
+                {"repaired", from.repaired()}, {"not_repaired", from.failed()}};
+  };
+  Json row;
+  row["off"] = scrub.off();
+  row["rate"] = scrub.rate();
+  row["every_ms"] = scrub.every_ms();
+  row["pass"] = nullptr;
+  if (scrub.running()) {
+    row["pass"] = counts(scrub.counts());
+    row["pass"]["started"] = TimeJson(scrub.started_ms());
+    row["pass"]["total"] = scrub.bytes_total();
+  }
+  row["last"] = nullptr;
+  if (scrub.last_finished_ms() != 0) {
+    row["last"] = counts(scrub.last());
+    row["last"]["started"] = TimeJson(scrub.last_started_ms());
+    row["last"]["finished"] = TimeJson(scrub.last_finished_ms());
+  }
+  row["stopped"] = TextOrNull(scrub.stopped());
+  row["repaired_total"] = scrub.repaired_total();
+  row["waiting"] = scrub.waiting();
+  row["failed"] = scrub.failed();
+  row["findings"] = Json::array();
+  for (const v1::ScrubFinding& finding : scrub.findings()) {
+    row["findings"].push_back(Json{{"what", finding.what()},
+                                   {"expected", TextOrNull(finding.expected())},
+                                   {"found", TextOrNull(finding.found())},
+                                   {"damage", TextOrNull(finding.damage())},
+                                   {"since", TimeJson(finding.since_ms())},
+                                   {"state", finding.state()},
+                                   {"why", TextOrNull(finding.why())}});
+  }
+  return row;
 }
 
 Json ServerJson(const v1::Server& server) {

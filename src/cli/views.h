@@ -21,6 +21,7 @@ Json TimeJson(int64_t unix_ms);  // null for 0: it has not happened
 Json ServerJson(const v1::Server& server);
 Json DatabaseJson(const v1::Database& database);
 Json StatusJson(const v1::DatabaseStatus& status);
+Json ScrubJson(const v1::ScrubStatus& scrub);
 Json BackupJson(const v1::Backup& backup);
 Json EventJson(const v1::Event& event);
 

@@ -12,12 +12,13 @@ namespace {
 // A person may name a copy that is behind or was suspended; never one that is no whole database.
 bool IsWhole(const std::string& state) {
   return state == "Healthy" || state == "DisconnectedAndHealthy" || state == "SeedingSource" ||
-         state == "Suspended" || state == "Initializing";
+         state == "PageRepair" || state == "Suspended" || state == "Initializing";
 }
 
 // The states of which a copy is mounted without a person.
 bool IsHealthy(const std::string& state) {
-  return state == "Healthy" || state == "DisconnectedAndHealthy" || state == "SeedingSource";
+  return state == "Healthy" || state == "DisconnectedAndHealthy" || state == "SeedingSource" ||
+         state == "PageRepair";
 }
 
 double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }

@@ -72,7 +72,8 @@ std::string ToJson(const DatabaseRecord& record) {
                       {"incarnation", copy.incarnation},
                       {"preference", copy.preference},
                       {"activation_suspended", copy.activation_suspended},
-                      {"replay_lag_ms", copy.replay_lag / std::chrono::milliseconds(1)}});
+                      {"replay_lag_ms", copy.replay_lag / std::chrono::milliseconds(1)},
+                      {"seed_bandwidth", copy.seed_bandwidth}});
   }
   Json history = Json::array();
   for (const TermStart& start : record.history) {
@@ -179,6 +180,7 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
       copy_fields.Get("replay_lag_ms", replay_lag_ms);
       constexpr uint64_t kLagMsMax = kReplayLagMax / std::chrono::milliseconds(1);
       copy.replay_lag = std::chrono::milliseconds(std::min(replay_lag_ms, kLagMsMax));
+      copy_fields.Get("seed_bandwidth", copy.seed_bandwidth);
       RETURN_IF_ERROR(copy_fields.status());
       record.copies.push_back(std::move(copy));
     }

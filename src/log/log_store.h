@@ -142,9 +142,26 @@ class LogStore {
   // newest. Returns bytes freed.
   base::Result<uint64_t> Truncate(base::Seq up_to);
 
+  // Reads what is durable of a generation again and checks all of it: kCorruption or kIoError says
+  // what is wrong, at which offset; kNotFound: truncated.
+  base::Status CheckGeneration(base::Generation generation);
+  // A piece of a closed generation's file, for another copy. kUnavailable while it is written.
+  struct GenerationBytes {
+    uint64_t total = 0;
+    base::Bytes bytes{};
+  };
+  base::Result<GenerationBytes> ReadGeneration(base::Generation generation, uint64_t offset,
+                                               uint64_t bytes_max);
+  // Puts `other`, the same generation's file of another copy, in the place of one that is damaged.
+  // Every part of it must prove itself and follow the one before, and the end must be where the
+  // next generation begins; kInvalidArgument otherwise. kBusy while it is still being written.
+  // ENSURES: the old file or the new one is there after a crash.
+  base::Status ReplaceGeneration(base::Generation generation, base::ByteView other);
+
  private:
   friend class LogReader;
   struct State;
+  struct Checker;  // log_check.cc
   explicit LogStore(std::unique_ptr<State> state);
   const std::unique_ptr<State> state_;
 };

@@ -29,6 +29,7 @@
 
 #include "log/checkpoint_file.h"
 #include "log/log_store.h"
+#include "log/page_check.h"
 #include "sqlite/passive_wal.h"
 #include "sqlite/snapshot_reader.h"
 
@@ -39,6 +40,8 @@ inline constexpr std::string_view kHoldName = "replay";
 inline constexpr uint64_t kRunBytesMax = 8 << 20;
 // A group of records becomes visible at the latest when it has this many bytes of page images.
 inline constexpr uint64_t kGroupBytesMax = 4 << 20;
+// One CheckPages reads so many pages at most.
+inline constexpr uint32_t kCheckPagesMax = 1024;
 
 class Replayer {
  public:
@@ -106,6 +109,7 @@ class Replayer {
 
   // What readers of the database see.
   const log::LogEnd& replayed() const { return replayed_; }
+  log::LogStore& log() { return log_; }
   const log::PageTable& table() const { return table_; }  // may be ahead by an unfinished group
   const base::Status& failure() const { return failed_; }
   const Counters& counters() const { return counters_; }
@@ -113,6 +117,17 @@ class Replayer {
 
   // kUnavailable while pages of different records are being mended after a crash.
   base::Result<Snapshot> OpenSnapshot();
+
+  // --- replayer_pages.cc ---
+  // Reads pages again, as a reader that comes now would see them, and compares them with the page
+  // table. At most kCheckPagesMax. kUnavailable while pages are being mended after a crash.
+  base::Result<log::PageCheck> CheckPages(base::PageNo first, uint32_t count);
+  // The image of a page if it has this hash, for another copy; nothing when it has another here.
+  base::Result<std::optional<base::Bytes>> ReadPageWithHash(base::PageNo page, uint64_t hash);
+  // Puts the right image in the place of a wrong one. Readers see the old page or the new one.
+  // kDiverged: the hash on record is another one (now); kBusy: within a record, try again soon.
+  // ENSURES: the page survives a power cut, and reading it again gave the image.
+  base::Status RepairPage(base::PageNo page, base::ByteView image);
 
   // Syncs what was replayed and saves the checkpoint file; copies as much of the WAL into the
   // database as readers allow. For a clean stop, and before the copy is taken over.

@@ -71,6 +71,10 @@ class AdminBackend {
   virtual base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) = 0;
   virtual base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) = 0;
   virtual base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) = 0;
+  virtual base::Result<v1::ScrubResponse> Scrub(const v1::ScrubRequest&) = 0;
+  virtual base::Result<v1::FetchPageResponse> FetchPage(const v1::FetchPageRequest&) = 0;
+  virtual base::Result<v1::FetchGenerationResponse> FetchGeneration(
+      const v1::FetchGenerationRequest&) = 0;
   virtual base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const CallContext&) = 0;
   virtual base::Status RunBackup(const v1::RunBackupRequest&, const CallContext&,
                                  const Sender<v1::RunBackupResponse>&) = 0;

@@ -247,6 +247,19 @@ base::Result<v1::HealthResponse> AdminClient::Health(const v1::HealthRequest& re
   return state_->Call(&v1::Admin::Stub::Health, request, timeout);
 }
 
+base::Result<v1::ScrubResponse> AdminClient::Scrub(const v1::ScrubRequest& request,
+                                                   base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Scrub, request, timeout);
+}
+base::Result<v1::FetchPageResponse> AdminClient::FetchPage(const v1::FetchPageRequest& request,
+                                                           base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::FetchPage, request, timeout);
+}
+base::Result<v1::FetchGenerationResponse> AdminClient::FetchGeneration(
+    const v1::FetchGenerationRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::FetchGeneration, request, timeout);
+}
+
 base::Result<v1::WaitResponse> AdminClient::Wait(const v1::WaitRequest& request) {
   const std::chrono::milliseconds asked = request.timeout_ms() > 0
                                               ? std::chrono::milliseconds(request.timeout_ms())

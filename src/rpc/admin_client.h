@@ -111,6 +111,12 @@ class AdminClient {
                                                     base::Duration timeout = kLongCallTimeout);
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest& request,
                                           base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::ScrubResponse> Scrub(const v1::ScrubRequest& request,
+                                        base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::FetchPageResponse> FetchPage(const v1::FetchPageRequest& request,
+                                                base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::FetchGenerationResponse> FetchGeneration(
+      const v1::FetchGenerationRequest& request, base::Duration timeout = kCallTimeoutDefault);
   // The call's own deadline is request.timeout_ms and some seconds.
   base::Result<v1::WaitResponse> Wait(const v1::WaitRequest& request);
   // No deadline: keepalive finds a server that is gone.

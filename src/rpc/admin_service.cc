@@ -187,6 +187,18 @@ class AdminService final : public v1::Admin::Service {
                       v1::HealthResponse* response) override {
     return Give(backend_.Health(*request), response);
   }
+  grpc::Status Scrub(grpc::ServerContext*, const v1::ScrubRequest* request,
+                     v1::ScrubResponse* response) override {
+    return Give(backend_.Scrub(*request), response);
+  }
+  grpc::Status FetchPage(grpc::ServerContext*, const v1::FetchPageRequest* request,
+                         v1::FetchPageResponse* response) override {
+    return Give(backend_.FetchPage(*request), response);
+  }
+  grpc::Status FetchGeneration(grpc::ServerContext*, const v1::FetchGenerationRequest* request,
+                               v1::FetchGenerationResponse* response) override {
+    return Give(backend_.FetchGeneration(*request), response);
+  }
   grpc::Status Wait(grpc::ServerContext* context, const v1::WaitRequest* request,
                     v1::WaitResponse* response) override {
     return Give(backend_.Wait(*request, ContextOf(context)), response);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/diag.h"
 #include "base/thread_name.h"
@@ -283,11 +284,18 @@ base::Duration ActiveCopy::BeforeDismount(base::Duration limit) const {
   return std::clamp<base::Duration>(left, base::Duration(0), limit);
 }
 
+std::vector<base::PageNo> ActiveCopy::TakeSuspects() {
+  base::MutexLock lock(mutex_);
+  return std::exchange(suspects_, {});
+}
+
 void ActiveCopy::Publish() {
   std::shared_ptr<log::LogStore> log;
+  std::vector<base::PageNo> suspects = capture_->TakeSuspects();
   {
     base::MutexLock lock(mutex_);
     log = mount_.log;
+    if (!suspects.empty()) suspects_ = std::move(suspects);
     if (!failure_.ok()) failure_ = {};  // it runs again
   }
   if (const uint64_t change = log->change_count(); change != seen_log_change_) {

@@ -97,6 +97,9 @@ class ActiveCopy {
   const std::string& name() const { return options_.name; }
   base::DatabaseId id() const { return options_.id; }
   const std::string& path() const { return options_.path; }
+  uint64_t incarnation() const { return options_.incarnation; }
+  // Pages that were found to be damaged when they were read for somebody, since the last call.
+  std::vector<base::PageNo> TakeSuspects() EXCLUDES_LOCK(mutex_);
 
   // Captures the rest, syncs, closes and joins the thread. BeginStop does not wait for it.
   void Stop(StopMode mode);
@@ -253,6 +256,7 @@ class ActiveCopy {
   uint64_t refused_terms_ GUARDED_BY(mutex_) = 0;  // NoteHigherTerm
   bool moved_ GUARDED_BY(mutex_) = false;          // to another server; that one mounts it
   bool retired_ GUARDED_BY(mutex_) = false;
+  std::vector<base::PageNo> suspects_ GUARDED_BY(mutex_);
   capture::Capture* waker_ GUARDED_BY(mutex_) = nullptr;  // while it may be waiting
   Mount mount_ GUARDED_BY(mutex_);
   base::Status failure_ GUARDED_BY(mutex_);

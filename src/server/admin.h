@@ -13,6 +13,7 @@
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
 //   admin_lag.cc        lagged copies: play-down, extraction   admin_replace.cc  … into the active
 //   copy
+//   admin_scrub.cc      scrubbing, and what other servers fetch to repair damage
 // Threading: thread-safe.
 #pragma once
 
@@ -29,6 +30,7 @@
 #include "server/group_view.h"
 #include "server/lost_log.h"
 #include "server/point_in_time.h"
+#include "server/scrub_service.h"
 
 namespace understudy::server {
 
@@ -41,6 +43,7 @@ class Admin final : public rpc::AdminBackend {
       : context_(context), host_(host), backups_(backups), hello_(std::move(hello)) {}
   // REQUIRES: called before the first call comes in.
   void SetWatch(ClusterWatch& watch) { watch_ = &watch; }
+  void SetScrub(ScrubService& scrub) { scrub_ = &scrub; }
 
   v1::HelloResponse Hello() override { return hello_; }
   base::Result<v1::ListServersResponse> ListServers(const v1::ListServersRequest&) override;
@@ -85,6 +88,10 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) override;
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) override;
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) override;
+  base::Result<v1::ScrubResponse> Scrub(const v1::ScrubRequest&) override;
+  base::Result<v1::FetchPageResponse> FetchPage(const v1::FetchPageRequest&) override;
+  base::Result<v1::FetchGenerationResponse> FetchGeneration(
+      const v1::FetchGenerationRequest&) override;
   base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const rpc::CallContext&) override;
   base::Status RunBackup(const v1::RunBackupRequest&, const rpc::CallContext&,
                          const Sender<v1::RunBackupResponse>&) override;
@@ -152,6 +159,7 @@ class Admin final : public rpc::AdminBackend {
   BackupJobs& backups_;
   const v1::HelloResponse hello_;
   ClusterWatch* watch_ = nullptr;
+  ScrubService* scrub_ = nullptr;
 };
 
 }  // namespace understudy::server

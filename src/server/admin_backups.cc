@@ -46,7 +46,7 @@ void FillProgress(const base::Progress& progress, v1::ProgressUpdate* to) {
 // How good a source of a backup a copy is; 0: none. Its consistency point is its own position, so
 // it need not be connected.
 int BackupRank(const v1::CopyStatus& copy) {
-  if (copy.state() == "Healthy") return 3;
+  if (copy.state() == "Healthy") return 3;  // not PageRepair: a wrong page must not be stored
   if (copy.state() == "DisconnectedAndHealthy") return 2;
   if (copy.state() == "Resynchronizing" || copy.state() == "DisconnectedAndResynchronizing") {
     return 1;

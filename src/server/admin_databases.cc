@@ -232,8 +232,11 @@ base::Result<v1::AddCopyResponse> Admin::AddCopy(const v1::AddCopyRequest& reque
   RETURN_IF_ERROR(context_.registry.FindServer(request.server()).status());
   RETURN_IF_ERROR(CheckCopyPath(request.path()));
   ASSIGN_OR_RETURN(const base::Duration lag, ReplayLagFrom(request.replay_lag_ms()));
-  const auto edit = [&](DatabaseRecord& record) {
-    return AddCopyTo(record, request.server(), request.path(), context_.env.Random(), lag);
+  const auto edit = [&](DatabaseRecord& record) -> base::Status {
+    RETURN_IF_ERROR(
+        AddCopyTo(record, request.server(), request.path(), context_.env.Random(), lag));
+    record.FindCopy(request.server())->seed_bandwidth = request.seed_bandwidth();
+    return {};
   };
   RETURN_IF_ERROR(context_.registry.UpdateDatabase(request.database(), edit).status());
   watch_->Nudge();
@@ -328,6 +331,14 @@ base::Result<v1::ReseedCopyResponse> Admin::ReseedCopy(const v1::ReseedCopyReque
   if (copy == nullptr) {
     return base::Unavailable(fmt::format("the copy of {} on {} has not started yet: try again",
                                          record.name, context_.server));
+  }
+  if (request.has_seed_bandwidth()) {
+    v1::SetCopyRequest set;
+    set.set_database(record.name);
+    set.set_server(request.server());
+    set.set_seed_bandwidth(request.seed_bandwidth());
+    RETURN_IF_ERROR(SetCopy(set).status());
+    copy->SetSeedBandwidth(request.seed_bandwidth());
   }
   RETURN_IF_ERROR(copy->RequestReseed(request.full()));
   return v1::ReseedCopyResponse();

@@ -201,7 +201,7 @@ void CheckCopy(const std::string& database, const v1::CopyStatus& copy, Checks& 
                        state + (copy.error().empty() ? "" : ": " + copy.error()),
                        "understudy failover explain " + database);
   }
-  if (state == "Healthy" || state == "SeedingSource") {
+  if (state == "Healthy" || state == "SeedingSource" || state == "PageRepair") {
     checks.Ok("CopyState", about, state);
   } else if (state.rfind("Failed", 0) == 0) {
     checks.Fail("CopyState", about, state + ": " + copy.error(),
@@ -217,11 +217,46 @@ void CheckCopy(const std::string& database, const v1::CopyStatus& copy, Checks& 
   CheckReplay(about, copy, checks);
 }
 
+void CheckDamage(const std::string& database, const v1::CopyStatus& copy, Checks& checks) {
+  if (!copy.answered()) return;
+  const std::string about = database + "@" + copy.server();
+  const v1::ScrubStatus& scrub = copy.scrub();
+  const std::string hint = fmt::format(
+      "look at the disk of {0} (smartctl -a, dmesg), then understudy scrub {1} {0} --wait",
+      copy.server(), database);
+  const auto first = [&] {
+    if (scrub.findings().empty()) return std::string();
+    return fmt::format("; {}: {}", scrub.findings(0).what(), scrub.findings(0).why());
+  };
+  if (scrub.failed() > 0) {
+    checks.Fail("Damage", about,
+                fmt::format("{} damaged pages or log files that no copy has whole{}",
+                            scrub.failed(), first()),
+                hint);
+  } else if (scrub.waiting() > 0) {
+    checks.Warn("Damage", about,
+                fmt::format("{} damaged pages or log files wait for a copy to repair them from{}",
+                            scrub.waiting(), first()),
+                hint);
+  } else if (!scrub.stopped().empty()) {
+    checks.Fail("Damage", about, "the last scrub was stopped: " + scrub.stopped(), hint);
+  } else if (scrub.last().found() > 0) {
+    checks.Warn("Damage", about,
+                fmt::format("the last scrub found {} damaged pages or log files; all are repaired",
+                            scrub.last().found()),
+                hint);
+  } else {
+    checks.Ok(
+        "Damage", about,
+        scrub.last_finished_ms() == 0 ? "no scrub has ended yet" : "the last scrub found nothing");
+  }
+}
+
 void CheckRedundancy(const v1::DatabaseStatus& database, Checks& checks) {
   const auto healthy = std::count_if(
       database.copies().begin(), database.copies().end(), [](const v1::CopyStatus& copy) {
         return copy.state() == "Healthy" || copy.state() == "Mounted" ||
-               copy.state() == "SeedingSource";
+               copy.state() == "SeedingSource" || copy.state() == "PageRepair";
       });
   const std::string what =
       fmt::format("{} of {} copies are healthy", healthy, database.copies_size());
@@ -253,7 +288,10 @@ base::Result<v1::HealthResponse> Admin::Health(const v1::HealthRequest&) {
   if (context_.tls != nullptr) RETURN_IF_ERROR(CheckCertificates(context_, *group, checks));
   ASSIGN_OR_RETURN(const v1::StatusResponse status, Status({}));
   for (const v1::DatabaseStatus& database : status.databases()) {
-    for (const v1::CopyStatus& copy : database.copies()) CheckCopy(database.name(), copy, checks);
+    for (const v1::CopyStatus& copy : database.copies()) {
+      CheckCopy(database.name(), copy, checks);
+      CheckDamage(database.name(), copy, checks);
+    }
     CheckRedundancy(database, checks);
   }
   return response;

@@ -61,6 +61,7 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
     if (request.has_activation_suspended()) {
       copy->activation_suspended = request.activation_suspended();
     }
+    if (request.has_seed_bandwidth()) copy->seed_bandwidth = request.seed_bandwidth();
     return {};
   };
   ASSIGN_OR_RETURN(const DatabaseRecord record,
@@ -72,11 +73,15 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
       fmt::format(
           "copy of {} on {}: activation preference {}, activation {}, lag {}", record.name,
           copy.server, copy.preference, copy.activation_suspended ? "suspended" : "allowed",
-          copy.replay_lag > base::Duration(0) ? cluster::LagText(copy.replay_lag) : "none"));
+          copy.replay_lag > base::Duration(0) ? cluster::LagText(copy.replay_lag) : "none") +
+          (copy.seed_bandwidth == 0
+               ? std::string()
+               : fmt::format(", seeds at {} bytes a second", copy.seed_bandwidth)));
   v1::SetCopyResponse response;
   response.set_preference(copy.preference);
   response.set_replay_lag_ms(copy.replay_lag / std::chrono::milliseconds(1));
   response.set_activation_suspended(copy.activation_suspended);
+  response.set_seed_bandwidth(copy.seed_bandwidth);
   return response;
 }
 

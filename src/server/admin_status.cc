@@ -101,7 +101,17 @@ base::Result<v1::StatusResponse> Admin::LocalStatus(const v1::LocalStatusRequest
     v1::DatabaseStatus* to = response.add_databases();
     to->set_name(local.database);
     to->set_id(local.id.ToHex());
-    *to->add_copies() = std::move(local.status);
+    v1::CopyStatus& copy = *to->add_copies();
+    copy = std::move(local.status);
+    if (context_.seeds != nullptr && copy.role() == "active") {
+      for (const SeedSlots::Seed& seed : context_.seeds->given.seeds()) {
+        if (seed.database != local.database) continue;
+        v1::SeedGiven* const given = copy.add_seeds_given();
+        given->set_server(seed.peer);
+        given->set_running(seed.running);
+      }
+    }
+    if (scrub_ != nullptr) *copy.mutable_scrub() = scrub_->Status(local.id);
   }
   if (const auto space = context_.env.FreeSpace(context_.settings.Get().server.data_dir);
       space.ok()) {

@@ -210,6 +210,31 @@ std::map<std::string, Setter> WithLagSetters(std::map<std::string, Setter> sette
   return setters;
 }
 
+// What a server does beside its work, added to the rest.
+std::map<std::string, Setter> WithUpkeepSetters(std::map<std::string, Setter> setters) {
+  using Node = toml::node;
+  setters.merge(std::map<std::string, Setter>{
+      {"scrub.rate",
+       [](const Node& n, Config& c) { return SetSize(n, {0, 1ull << 40}, c.scrub.rate); }},
+      {"seed.bandwidth",
+       [](const Node& n, Config& c) { return SetSize(n, {0, 1ull << 40}, c.seed.bandwidth); }},
+      {"seed.parallel",
+       [](const Node& n, Config& c) -> Status {
+         const auto number = n.value_exact<int64_t>();
+         if (!number || *number < 1 || *number > 64) {
+           return InvalidArgument("must be a number from 1 to 64");
+         }
+         c.seed.parallel = static_cast<uint32_t>(*number);
+         return {};
+       }},
+      {"scrub.every",
+       [](const Node& n, Config& c) {
+         return SetTime(n, {base::Duration(0), std::chrono::hours(24 * 366)}, c.scrub.every);
+       }},
+  });
+  return setters;
+}
+
 std::map<std::string, Setter> WithTlsSetters(std::map<std::string, Setter> setters) {
   using Node = toml::node;
   setters.merge(std::map<std::string, Setter>{
@@ -235,7 +260,7 @@ const std::map<std::string, Setter>& Setters() {
   using std::chrono::minutes;
   using std::chrono::seconds;
   using Node = toml::node;
-  static const std::map<std::string, Setter> kSetters = WithTlsSetters(WithLagSetters(WithRoutingSetters({
+  static const std::map<std::string, Setter> kSetters = WithUpkeepSetters(WithTlsSetters(WithLagSetters(WithRoutingSetters({
       {"server.name", [](const Node& n, Config& c) { return SetText(n, c.server.name); }},
       {"server.data_dir", [](const Node& n, Config& c) { return SetText(n, c.server.data_dir); }},
       {"server.listen", [](const Node& n, Config& c) { return SetText(n, c.server.listen); }},
@@ -293,7 +318,7 @@ const std::map<std::string, Setter>& Setters() {
        [](const Node& n,
           Config& c) { return SetSize(n, {0, 1ull << 50}, c.lost.database_bytes_max); }},
       {"diag.level", [](const Node& n, Config& c) { return SetLevel(n, c.diag.level); }},
-  })));
+  }))));
   return kSetters;
 }
 

@@ -88,6 +88,16 @@ struct Config {
     bool operator==(const Tls&) const = default;
   } tls;
 
+  // Reading everything again to find damage (scrub/scrubber.h).
+  struct Scrub {
+    uint64_t rate = 8 << 20;  // bytes a second, of all copies together; 0: off
+    base::Duration every = std::chrono::hours(24);  // 0: only when asked
+  } scrub;
+  // Of seeds and resyncs, for those that this server gives and for those that it takes.
+  struct Seed {
+    uint64_t bandwidth = 0;  // bytes a second; 0: no limit
+    uint32_t parallel = 4;
+  } seed;
   struct Lost {
     uint64_t database_bytes_max = 1 << 30;
   } lost;

@@ -19,6 +19,7 @@
 #include "server/authority.h"
 #include "server/config.h"
 #include "server/promises.h"
+#include "server/seed_traffic.h"
 
 namespace understudy::server {
 
@@ -68,8 +69,9 @@ struct ServerContext {
   EventLog& events;
   Authority& authority;
   Promises& promises;
-  std::string server;       // our name
-  GroupTls* tls = nullptr;  // null: no TLS
+  std::string server;            // our name
+  GroupTls* tls = nullptr;       // null: no TLS
+  SeedTraffic* seeds = nullptr;  // null: seeds are not bounded
 };
 
 }  // namespace understudy::server

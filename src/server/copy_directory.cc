@@ -114,6 +114,7 @@ base::Status RemoveCopyFiles(env::Env& env, const CopyPaths& paths) {
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".mount.json")));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".reseed")));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, kActivateFile)));
+  RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".scrub.json")));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".copy.json")));
   // A database that was kept stays, and so does its directory.
   env.RemoveDirectory(paths.directory).IgnoreError();

@@ -137,6 +137,28 @@ std::shared_ptr<PassiveCopy> CopyHost::FindPassive(const std::string& name) cons
   return nullptr;
 }
 
+std::vector<CopyHost::Hosted> CopyHost::Copies() const {
+  base::MutexLock lock(mutex_);
+  std::vector<Hosted> copies;
+  copies.reserve(actives_.size() + passives_.size());
+  for (const auto& [id, copy] : actives_) copies.push_back({id, copy, nullptr});
+  for (const auto& [id, entry] : passives_) {
+    if (!actives_.contains(id)) copies.push_back({id, nullptr, entry.copy});
+  }
+  return copies;
+}
+
+std::optional<CopyHost::Hosted> CopyHost::FindCopy(base::DatabaseId id) const {
+  base::MutexLock lock(mutex_);
+  if (const auto found = actives_.find(id); found != actives_.end()) {
+    return Hosted{id, found->second, nullptr};
+  }
+  if (const auto found = passives_.find(id); found != passives_.end()) {
+    return Hosted{id, nullptr, found->second.copy};
+  }
+  return std::nullopt;
+}
+
 std::shared_ptr<ActiveCopy> CopyHost::WaitActive(base::DatabaseId id, base::Duration limit) {
   const base::SteadyTime end = context_.env.Now() + limit;
   base::MutexLock lock(mutex_);

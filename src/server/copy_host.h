@@ -49,6 +49,16 @@ class CopyHost {
   std::shared_ptr<ActiveCopy> FindActive(base::DatabaseId id) const EXCLUDES_LOCK(mutex_);
   std::shared_ptr<ActiveCopy> FindActive(const std::string& name) const EXCLUDES_LOCK(mutex_);
   std::shared_ptr<PassiveCopy> FindPassive(const std::string& name) const EXCLUDES_LOCK(mutex_);
+  // Every copy that is active or passive here, not those that are retired.
+  struct Hosted {
+    base::DatabaseId id;
+    std::shared_ptr<ActiveCopy> active;  // one of the two is null
+    std::shared_ptr<PassiveCopy> passive;
+    const std::string& name() const { return active ? active->name() : passive->name(); }
+    uint64_t incarnation() const { return active ? active->incarnation() : passive->incarnation(); }
+  };
+  std::vector<Hosted> Copies() const EXCLUDES_LOCK(mutex_);
+  std::optional<Hosted> FindCopy(base::DatabaseId id) const EXCLUDES_LOCK(mutex_);
   // Waits until the copy appears; null when the limit passed.
   std::shared_ptr<ActiveCopy> WaitActive(base::DatabaseId id, base::Duration limit)
       EXCLUDES_LOCK(mutex_);

@@ -285,6 +285,7 @@ void CopyHost::ApplyPassive(const cluster::DatabaseRecord& record,
   copy->SetHistory(record.history);
   copy->SetSuspended(mine.suspended, mine.suspend_reason);
   copy->SetReplayLag(mine.replay_lag);
+  copy->SetSeedBandwidth(mine.seed_bandwidth);
   if (!is_new) return;
   link.Add(copy);
   base::MutexLock lock(mutex_);

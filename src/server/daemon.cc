@@ -167,7 +167,7 @@ void WarnOfFixedKeys(const Config& now, const Config& next) {
   }
 }
 
-void Reload(env::Env& env, Settings& settings, const std::string& path) {
+void Reload(env::Env& env, Settings& settings, SeedTraffic& seeds, const std::string& path) {
   const Config now = settings.Get();
   base::Result<Config> next = ReadConfig(env, path);
   if (!next.ok()) {
@@ -183,6 +183,9 @@ void Reload(env::Env& env, Settings& settings, const std::string& path) {
   merged.hooks = next->hooks;
   merged.lost = next->lost;
   merged.lag = next->lag;
+  merged.scrub = next->scrub;
+  merged.seed = next->seed;
+  seeds.SetLimits(merged.seed.bandwidth, merged.seed.parallel);
   merged.diag = next->diag;
   base::SetDiagLevel(merged.diag.level);
   settings.Replace(std::move(merged));
@@ -254,13 +257,13 @@ rpc::RpcServer::Options ListenOptions(const Config& config, const GroupTls* tls,
 }
 
 // Until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
-void ServeUntilStopped(env::Env& env, Settings& settings, const std::string& config_path,
-                       GroupTls* tls, CopyHost& host) {
+void ServeUntilStopped(env::Env& env, Settings& settings, SeedTraffic& seeds,
+                       const std::string& config_path, GroupTls* tls, CopyHost& host) {
   sd_notify(0, "READY=1");
   int number = 0;
   while ((number = WaitForSignal(env, config_path)) == SIGHUP) {
     sd_notify(0, "RELOADING=1");
-    Reload(env, settings, config_path);
+    Reload(env, settings, seeds, config_path);
     if (tls != nullptr) ReloadIdentity(env, *tls);
     host.RetryLinks();
     sd_notify(0, "READY=1");
@@ -288,8 +291,10 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   EventLog events(env, config.server.name, cluster_signal);
   Authority authority(env, config.coordinator.lease);
   Promises promises(env);
-  const ServerContext context{env,       settings, registry,           events,
-                              authority, promises, config.server.name, tls.get()};
+  SeedTraffic seeds;
+  seeds.SetLimits(config.seed.bandwidth, config.seed.parallel);
+  const ServerContext context{env,      settings,           registry,  events, authority,
+                              promises, config.server.name, tls.get(), &seeds};
 
   cluster::ServerRecord self = RecordOfSelf(env, config, directory.identity, tls.get());
   CopyHost host(context, directory.path);
@@ -299,6 +304,8 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   ShipSessions sessions(context, [&host](base::DatabaseId id) { return host.FindActive(id); });
   ClusterWatch watch(context, host, cache, cluster_signal);
   admin.SetWatch(watch);
+  ScrubService scrub(context, host);
+  admin.SetScrub(scrub);
   ASSIGN_OR_RETURN(auto etcd, OpenEtcdMembers(env, config.coordinator, tls.get()));
   Members members(context, std::move(etcd));
   ASSIGN_OR_RETURN(
@@ -324,12 +331,13 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   events.Add(
       EventNumber::kServerStarted, Severity::kInfo, "",
       fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
-  ServeUntilStopped(env, settings, config_path, tls.get(), host);
+  ServeUntilStopped(env, settings, seeds, config_path, tls.get(), host);
   if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
   if (keeper != nullptr) keeper->Stop();
   rebalance.Stop();
   failover.Stop();
   failsafe.Stop();
+  scrub.Stop();
   backups.Stop();
   host.DismountAll(kShipGrace);
   server->Shutdown(kStopGrace);

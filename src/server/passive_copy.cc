@@ -107,6 +107,7 @@ void PassiveCopy::CloseAll(const base::Status& why, base::SteadyTime now) {
   about_to_reseed_ = false;
   saving_.reset();
   seed_.reset();
+  LeaveSeeds();
   copier_.reset();
   log_.reset();
   {

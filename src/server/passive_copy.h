@@ -98,6 +98,8 @@ class PassiveCopy {
   base::Result<HeldLog> held_log() const EXCLUDES_LOCK(mutex_);
   // One extraction at a time (admin_lag.cc).
   std::atomic_flag& extracting() { return extracting_; }
+  // Of this copy's seeds, bytes a second; 0: the server's own limit counts.
+  void SetSeedBandwidth(uint64_t bandwidth) { seed_rate_.SetRate(bandwidth); }
   // This copy is to be mounted: copy the last logs from the former active if it still answers,
   // replay everything, and be ready for TakeHandover, within kHandoverLimit.
   void RequestHandover() EXCLUDES_LOCK(mutex_);
@@ -108,6 +110,8 @@ class PassiveCopy {
   };
   // Nothing while that is under way. After it the copy is closed: remove it from its link.
   std::optional<HandoverResult> TakeHandover() EXCLUDES_LOCK(mutex_);
+  // Damage of it is being repaired: state PageRepair, if it is healthy otherwise.
+  void SetPageRepair(bool under_way) EXCLUDES_LOCK(mutex_);
   // Waits until nothing is copied or replayed here any more; false when the limit passed.
   bool WaitSuspended(base::Duration limit) EXCLUDES_LOCK(mutex_);
   // Waits until Status may have changed or the limit passed.
@@ -138,6 +142,8 @@ class PassiveCopy {
   bool ReseedDue(base::SteadyTime now) const;
   bool HistoryReaches(base::SteadyTime now);
   void FollowSeed(base::SteadyTime now, ship::RunResult& result);
+  bool EnterSeeds(base::SteadyTime now);
+  void LeaveSeeds();
   void SeedFailed(base::SteadyTime now);
   base::Status SeedDone(base::SteadyTime now);
   bool resynchronizing() const;
@@ -168,6 +174,7 @@ class PassiveCopy {
   const std::shared_ptr<rpc::Signal> link_;
   // Synchronises itself.
   ReplayWorker worker_;
+  base::RateLimit seed_rate_;
 
   // Confined to the link thread.
   std::shared_ptr<log::LogStore> log_;
@@ -179,6 +186,8 @@ class PassiveCopy {
   base::Term source_term_;  // the highest that a source has told
   ship::Channel* channel_ = nullptr;
   std::string source_;
+  bool has_seed_slot_ = false;
+  std::string seed_waits_;  // for a slot: why
   bool replaying_ = false;
   bool suspended_ = false;
   base::Status broken_;  // why everything is closed, until retry_at_
@@ -219,6 +228,7 @@ class PassiveCopy {
   };
   Wishes wishes_ GUARDED_BY(mutex_);
   base::CondVar published_;
+  std::atomic<bool> page_repair_ = false;
   bool at_rest_ GUARDED_BY(mutex_) = false;  // suspended, as the link thread and replay have seen
   v1::CopyStatus status_ GUARDED_BY(mutex_);
   HeldLog held_log_ GUARDED_BY(mutex_);

@@ -2,6 +2,8 @@
 // How a passive copy gets the active's pages: seed, resync, and what is saved before.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/diag.h"
 #include "server/copy_pages.h"
 #include "server/passive_copy.h"
@@ -16,6 +18,8 @@ using Stage = ReseedMark::Stage;
 constexpr base::Duration kReseedInterval = std::chrono::seconds(60);
 // How long the registry may take to know a term that a source has told us.
 constexpr base::Duration kHistoryWait = std::chrono::seconds(10);
+// How often a seed looks whether it has a slot now.
+constexpr base::Duration kSlotLook = std::chrono::milliseconds(200);
 
 std::string ReasonOf(const LostRange& range, const log::LogEnd& end,
                      const base::Status& log_opened) {
@@ -246,7 +250,28 @@ bool PassiveCopy::resynchronizing() const {
   return saving_ != nullptr || (mark_ && !mark_->full && !log_ && broken_.ok());
 }
 
+// Whether the seed may go on. One whose source is away gives its slot back.
+bool PassiveCopy::EnterSeeds(base::SteadyTime now) {
+  if (context_.seeds == nullptr) return true;
+  if (channel_ == nullptr) {
+    LeaveSeeds();
+    return true;
+  }
+  if (has_seed_slot_) return true;
+  has_seed_slot_ = context_.seeds->taken.Enter(options_.name, source_, context_.seeds->parallel,
+                                               now, seed_waits_);
+  if (has_seed_slot_) seed_waits_.clear();
+  return has_seed_slot_;
+}
+
+void PassiveCopy::LeaveSeeds() {
+  seed_waits_.clear();
+  if (context_.seeds == nullptr || !std::exchange(has_seed_slot_, false)) return;
+  context_.seeds->taken.Leave(options_.name, source_);
+}
+
 void PassiveCopy::FollowSeed(base::SteadyTime now, ship::RunResult& result) {
+  if (!seed_ || suspended_ || replaying_) LeaveSeeds();
   if (!seed_ || suspended_) return;
   if (replaying_) {
     // The seed is done; its hold goes once replay has its own.
@@ -254,6 +279,13 @@ void PassiveCopy::FollowSeed(base::SteadyTime now, ship::RunResult& result) {
     seed_->ReleaseHold();
     seed_.reset();
     return;
+  }
+  if (!EnterSeeds(now)) {
+    result.Sooner(now + kSlotLook);
+    return;
+  }
+  if (context_.seeds != nullptr) {
+    seed_->SetRate(seed_rate_.rate() > 0 ? &seed_rate_ : &context_.seeds->taken_rate);
   }
   const ship::RunResult run = seed_->RunOnce(now);
   result.worked = result.worked || run.worked;

@@ -40,7 +40,12 @@ std::string PassiveCopy::StateName() const {
       worker_.progress().open) {
     return std::string(CopyStateName(CopyState::kDisconnectedAndHealthy));
   }
+  if (state == CopyState::kHealthy && page_repair_) return "PageRepair";
   return std::string(CopyStateName(state));
+}
+
+void PassiveCopy::SetPageRepair(bool under_way) {
+  if (page_repair_.exchange(under_way) != under_way) link_->Notify();
 }
 
 // An event for each state that lasts; those passed through on the way are in the status only.
@@ -94,6 +99,9 @@ void PassiveCopy::Publish() {
   if (seed_ && !replaying_) {
     status.set_seed_bytes_done(seed_->status().page_bytes_done);
     status.set_seed_bytes_total(seed_->status().page_bytes_total);
+    const std::string& waits = seed_->status().waiting;
+    status.set_seed_waits(
+        !seed_waits_.empty() ? fmt::format("on {} {}", context_.server, seed_waits_) : waits);
     if (failure.ok()) failure = seed_->status().failure;
   } else {
     const log::LogEnd replayed = worker_.progress().replayed;

@@ -32,25 +32,27 @@ ship::LogSource::Options SourceOptions(const ActiveCopy& copy, const std::string
 }
 
 ship::SeedSource::Options SeedOptions(const ActiveCopy& copy, const std::string& peer,
-                                      base::Term term) {
+                                      base::Term term, SeedTraffic* seeds) {
   ship::SeedSource::Options options;
   options.database = copy.id();
   options.database_name = copy.name();
   options.peer = peer;
   options.term = term;
+  if (seeds != nullptr) options.rate = &seeds->given_rate;
   return options;
 }
 
 // One database on one connection. The members after `mount` look through it: they go first.
 struct Served {
-  Served(env::Env& env, std::shared_ptr<ActiveCopy> active, Mount of, uint64_t peer_incarnation,
-         rpc::ShipConnection& channel)
+  Served(const ServerContext& context, std::shared_ptr<ActiveCopy> active, Mount of,
+         uint64_t peer_incarnation, rpc::ShipConnection& channel)
       : copy(std::move(active)),
         mount(std::move(of)),
         incarnation(peer_incarnation),
         source(SourceOptions(*copy, channel.peer(), mount.term), *mount.log, channel),
         pages(copy, channel.signal()),
-        seed(env, SeedOptions(*copy, channel.peer(), mount.term), *mount.log, pages, channel) {}
+        seed(context.env, SeedOptions(*copy, channel.peer(), mount.term, context.seeds), *mount.log,
+             pages, channel) {}
 
   const std::shared_ptr<ActiveCopy> copy;
   const Mount mount;
@@ -61,6 +63,7 @@ struct Served {
   PeerProgress told;
   bool final_told = false;  // that the mount has ended
   base::Term higher_term;   // that the peer knew of
+  bool has_seed_slot = false;
 };
 
 class Session {
@@ -77,6 +80,7 @@ class Session {
       PeerProgress gone = served->told;
       gone.connected = false;
       served->copy->SetPeerProgress(connection_.peer(), served->incarnation, gone);
+      LeaveSeeds(*served);
     }
   }
 
@@ -92,6 +96,7 @@ class Session {
         if (!StillMounted(*served)) return connection_.Close();
         const ship::RunResult log = served->source.RunOnce(now);
         const ship::RunResult seed = served->seed.RunOnce(now);
+        if (served->has_seed_slot && !IsSeeding(served->seed.status())) LeaveSeeds(*served);
         worked = worked || log.worked || seed.worked;
         next = std::min({next, log.next, seed.next});
         TellProgress(*served);
@@ -162,12 +167,43 @@ class Session {
     copy->AddListener(connection_.signal());
     base::Result<Mount> mount = copy->mount();
     if (!mount.ok()) return nullptr;
-    auto served = std::make_unique<Served>(context_.env, std::move(copy), std::move(mount).value(),
+    auto served = std::make_unique<Served>(context_, std::move(copy), std::move(mount).value(),
                                            *asks, connection_);
     return (served_[database] = std::move(served)).get();
   }
 
-  static void Deliver(Served& served, ship::Message&& message, base::SteadyTime now) {
+  static bool IsSeeding(const ship::SeedSource::Status& status) {
+    using State = ship::SeedSource::State;
+    if (status.state == State::kWaiting) return status.chunks_durable < status.chunks;
+    return status.state == State::kStarting || status.state == State::kChunks ||
+           status.state == State::kEnding;
+  }
+
+  // Whether its seed may go on. Otherwise the peer asks again soon, and keeps its place in line.
+  bool EnterSeeds(Served& served, const ship::SeedRequest& request, base::SteadyTime now) {
+    if (context_.seeds == nullptr || served.has_seed_slot) return true;
+    ship::Refused refused;
+    served.has_seed_slot = context_.seeds->given.Enter(
+        served.copy->name(), connection_.peer(), context_.seeds->parallel, now, refused.message);
+    if (served.has_seed_slot) return true;
+    refused.database = request.database;
+    refused.seed = true;
+    refused.request = request.request;
+    refused.code = base::Code::kBusy;
+    refused.message = fmt::format("on {} {}", context_.server, refused.message);
+    refused.term = served.mount.term;
+    connection_.TrySend(std::move(refused));  // if it does not fit, the peer's limit ends its wait
+    return false;
+  }
+  void LeaveSeeds(Served& served) {
+    if (context_.seeds == nullptr) return;
+    served.has_seed_slot = false;
+    context_.seeds->given.Leave(served.copy->name(), connection_.peer());
+  }
+
+  void Deliver(Served& served, ship::Message&& message, base::SteadyTime now) {
+    const auto* const request = std::get_if<ship::SeedRequest>(&message);
+    if (request != nullptr && !EnterSeeds(served, *request, now)) return;
     if (ship::IsOfSeed(message)) {
       served.seed.OnMessage(std::move(message), now);
     } else {
@@ -227,6 +263,7 @@ class Session {
 
   ServedMap::iterator Drop(ServedMap::iterator at) {
     const std::shared_ptr<log::LogStore> log = at->second->mount.log;
+    LeaveSeeds(*at->second);
     at = served_.erase(at);
     // A late acknowledgement may have set them after the copy was removed.
     log->ReleaseHold(ship::LogSource::HoldName(connection_.peer()));

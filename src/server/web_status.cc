@@ -16,8 +16,8 @@ base::Position ToPosition(const v1::Position& position) {
 // A passive copy that has been open for replay: what is there can be read, even while the active
 // one cannot be heard.
 bool IsReadable(const std::string& state) {
-  return state == "Healthy" || state == "Resynchronizing" || state == "DisconnectedAndHealthy" ||
-         state == "DisconnectedAndResynchronizing";
+  return state == "Healthy" || state == "PageRepair" || state == "Resynchronizing" ||
+         state == "DisconnectedAndHealthy" || state == "DisconnectedAndResynchronizing";
 }
 
 web::LocalCopy ToLocalCopy(const CopyHost::LocalStatus& local) {

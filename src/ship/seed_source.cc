@@ -41,7 +41,10 @@ struct SeedSource::Core {
   base::Status CheckPages() const;
   bool MayPack() const { return taken && !ready && (!resync() || !hashes.empty()); }
   void Pack();
-  void SendChunk();
+  bool WindowIsOpen() const {
+    return sent_bytes - consumed_bytes + ready->pages_zstd.size() <= window_bytes;
+  }
+  void SendChunk(base::SteadyTime now);
   base::Status SendEnd();
   base::Status Step(base::SteadyTime now, RunResult& result);
   void ReleaseHoldIfReplaced();
@@ -310,8 +313,9 @@ void SeedSource::Core::Pack() {
   ++ask_chunk;
 }
 
-void SeedSource::Core::SendChunk() {
+void SeedSource::Core::SendChunk(base::SteadyTime now) {
   const uint64_t bytes = ready->pages_zstd.size();
+  if (options.rate != nullptr) options.rate->Take(bytes, now);
   sent_bytes += bytes;
   status.bytes_sent += bytes;
   status.in_flight_bytes = sent_bytes - consumed_bytes;
@@ -356,9 +360,14 @@ base::Status SeedSource::Core::Step(base::SteadyTime now, RunResult& result) {
   RETURN_IF_ERROR(AskPages(now));
   if (asked) result.Sooner(now + kPagesPoll);
   if (ask_at > now) result.Sooner(ask_at);
-  if (ready && sent_bytes - consumed_bytes + ready->pages_zstd.size() <= window_bytes) {
-    SendChunk();
-    result.worked = true;
+  if (ready && WindowIsOpen()) {
+    const base::SteadyTime at = options.rate != nullptr ? options.rate->ReadyAt() : now;
+    if (at > now) {
+      result.Sooner(at);
+    } else {
+      SendChunk(now);
+      result.worked = true;
+    }
   }
   if (!outgoing && !ready && status.chunks_sent == status.chunks) {
     status.state = State::kEnding;

@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 
+#include "base/rate_limit.h"
 #include "env/env.h"
 #include "ship/messages.h"
 #include "ship/page_source.h"
@@ -38,6 +39,7 @@ class SeedSource {
     base::Term term{};            // of our mount
     size_t chunk_bytes = kSeedChunkBytesMax;
     int zstd_level = 1;
+    base::RateLimit* rate = nullptr;  // of what is sent, with others; borrowed; null: no limit
   };
   enum class State { kIdle, kStarting, kChunks, kEnding, kWaiting, kDone, kFailed };
 

@@ -321,6 +321,7 @@ base::Status SeedTarget::Core::BeginSeed(const SeedStart& message) {
 }
 
 void SeedTarget::Core::OnStart(const SeedStart& message, base::SteadyTime /*now*/) {
+  status.waiting.clear();
   if (journal) return;  // not asked for: we were resuming
   if (const base::Status begun = BeginSeed(message); !begun.ok()) {
     Fail(begun.WithContext("seeding " + options.database_name));
@@ -336,6 +337,7 @@ void SeedTarget::Core::OnChunk(SeedChunk&& message, base::SteadyTime now) {
              now);
     return;
   }
+  status.waiting.clear();
   queued_bytes += message.pages_zstd.size();
   status.bytes_received += message.pages_zstd.size();
   queue.push_back(std::move(message));
@@ -371,6 +373,7 @@ void SeedTarget::Core::OnRefused(const Refused& message, base::SteadyTime now) {
     case base::Code::kTimedOut: {
       StopReceiving();
       status.last_event = why.ToString();
+      status.waiting = message.code == base::Code::kBusy ? message.message : std::string();
       want_request = true;
       ask_at = now + std::chrono::seconds(1);
       return;
@@ -386,6 +389,8 @@ void SeedTarget::Core::OnRefused(const Refused& message, base::SteadyTime now) {
     case base::Code::kInternal: Fail(why); return;
   }
 }
+
+void SeedTarget::SetRate(base::RateLimit* rate) { core_->rate = rate; }
 
 RunResult SeedTarget::RunOnce(base::SteadyTime now) { return core_->Run(now); }
 

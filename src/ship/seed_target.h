@@ -39,6 +39,7 @@
 #include <string>
 
 #include "base/progress.h"
+#include "base/rate_limit.h"
 #include "env/env.h"
 #include "log/checkpoint_file.h"
 #include "ship/base_pages.h"
@@ -86,6 +87,7 @@ class SeedTarget {
     uint64_t rejected_chunks = 0;
     int attempt = 1;           // whole seeds begun
     std::string last_event{};  // why the last restart or retry happened
+    std::string waiting{};     // the source's words, while it lets this seed wait
     base::Status failure{};
   };
 
@@ -106,6 +108,8 @@ class SeedTarget {
   RunResult RunOnce(base::SteadyTime now);  // bounded: a few MiB of chunks, or of log
 
   void SetTermKnown(base::Term term);
+  // Of what is received, with others; borrowed; null: no limit. May be changed at any time.
+  void SetRate(base::RateLimit* rate);
   // Gives up and removes the seed's files (never the database at `path`).
   void Cancel();
 

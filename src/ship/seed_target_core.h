@@ -76,6 +76,7 @@ struct SeedTarget::Core {
   Status status;
   Channel* channel = nullptr;
   base::Term term_known;
+  base::RateLimit* rate = nullptr;
 
   // Of the current request.
   uint64_t request = 0;

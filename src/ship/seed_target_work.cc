@@ -2,6 +2,8 @@
 // The work of SeedTarget::RunOnce.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ship/seed_target_core.h"
 
 namespace understudy::ship {
@@ -84,7 +86,11 @@ void SeedTarget::Core::Ask(base::SteadyTime now, RunResult& result) {
   message.request = request + 1;
   message.incarnation = options.incarnation;
   message.term_known = term_known;
+  // What is under way when the rate is lowered: no more than a second of it.
   message.window_bytes = options.window_bytes;
+  if (rate != nullptr && rate->rate() > 0) {
+    message.window_bytes = std::min(message.window_bytes, std::max(kWindowBytesMin, rate->rate()));
+  }
   if (journal) {
     const SeedLayout& layout = journal->state().layout;
     message.seed_id = layout.seed_id;
@@ -192,9 +198,15 @@ base::Status SeedTarget::Core::StoreOne(const SeedChunk& chunk, base::SteadyTime
 
 base::Status SeedTarget::Core::StoreChunks(base::SteadyTime now, RunResult& result) {
   for (size_t i = 0; i < kChunksPerRun && !queue.empty(); ++i) {
+    if (rate != nullptr && rate->ReadyAt() > now) {
+      result.Sooner(rate->ReadyAt());
+      answer_due = rate->ReadyAt() + options.answer_limit;  // it is we who hold it up
+      break;
+    }
     const SeedChunk chunk = std::move(queue.front());
     queue.pop_front();
     const uint64_t bytes = chunk.pages_zstd.size();
+    if (rate != nullptr) rate->Take(bytes, now);
     queued_bytes -= bytes;
     result.worked = true;
     answer_due = now + options.answer_limit;

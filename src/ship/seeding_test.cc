@@ -255,5 +255,73 @@ TEST(Seeding, TheHoldStaysWhileTheTargetIsAway) {
   EXPECT_TRUE(held);
 }
 
+// The rig's clock stands still but for what somebody waits for, so the time is that of the limit.
+double SecondsOfSeed(Rig& rig) {
+  const base::SteadyTime began = rig.clock.Now();
+  rig.Connect();
+  EXPECT_TRUE(rig.RunUntil([&] { return Ended(rig); })) << rig.seed_target->status().last_event;
+  ExpectSeeded(rig);
+  return std::chrono::duration<double>(rig.clock.Now() - began).count();
+}
+
+TEST(Seeding, TakesNoMoreThanTheRateOfTheOneThatGivesOrTakes) {
+  Rig free(SeedOptions(5));
+  const double unbounded = SecondsOfSeed(free);
+  const auto bytes = static_cast<double>(free.seed_source->status().bytes_sent);
+  for (const bool gives : {true, false}) {
+    SCOPED_TRACE(gives);
+    Rig rig(SeedOptions(5));
+    (gives ? rig.given_rate : rig.taken_rate).SetRate(10'000);
+    const double seconds = SecondsOfSeed(rig);
+    EXPECT_GT(seconds, bytes / 10'000 * 0.9 - 0.2);
+    EXPECT_LT(seconds, bytes / 10'000 * 1.5 + unbounded + 3);
+    EXPECT_EQ(rig.seed_target->status().attempt, 1);
+    EXPECT_EQ(rig.seed_target->status().rejected_chunks, 0u);
+  }
+}
+
+TEST(Seeding, SlowRateIsNoSilence) {
+  Rig rig(SeedOptions(6));
+  rig.taken_rate.SetRate(50);  // a chunk takes longer than an answer may
+  rig.Connect();
+  const base::SteadyTime began = rig.clock.Now();
+  while (rig.clock.Now() < began + std::chrono::seconds(600) && !Ended(rig)) {
+    if (!rig.Turn()) rig.clock.Advance(std::chrono::milliseconds(100));
+  }
+  EXPECT_FALSE(Ended(rig));
+  EXPECT_GT(rig.seed_target->status().chunks_durable, 2u);
+  EXPECT_EQ(rig.seed_target->status().resumes, 0u) << rig.seed_target->status().last_event;
+  rig.taken_rate.SetRate(0);  // the limit is lifted while it is under way
+  ASSERT_TRUE(rig.RunUntil([&] { return Ended(rig); }));
+  ExpectSeeded(rig);
+}
+
+TEST(Seeding, BusySourceIsAskedAgainAndItsWordsAreTold) {
+  Rig rig(SeedOptions(7));
+  uint64_t refusals = 0;
+  rig.tamper_to_copier = [&](Message& message) {
+    auto* const start = std::get_if<SeedStart>(&message);
+    if (start == nullptr || refusals == 5) return true;
+    ++refusals;
+    Refused refused;
+    refused.database = start->database;
+    refused.seed = true;
+    refused.request = start->request;
+    refused.code = base::Code::kBusy;
+    refused.message = "2 seeds at once are under way";
+    message = std::move(refused);
+    return true;
+  };
+  rig.Connect();
+  ASSERT_TRUE(rig.RunUntil([&] { return refusals == 3; }));
+  rig.Turn();
+  ASSERT_TRUE(rig.RunUntil([&] { return !rig.seed_target->status().waiting.empty(); }));
+  EXPECT_EQ(rig.seed_target->status().waiting, "2 seeds at once are under way");
+  ASSERT_TRUE(rig.RunUntil([&] { return Ended(rig); }));
+  EXPECT_TRUE(rig.seed_target->status().waiting.empty());
+  ExpectSeeded(rig);
+  EXPECT_EQ(rig.seed_target->status().attempt, 1);
+}
+
 }  // namespace
 }  // namespace understudy::ship

@@ -273,10 +273,13 @@ class Rig {
                                                          .database_name = "orders",
                                                          .peer = "s3",
                                                          .term = database.term(),
-                                                         .chunk_bytes = options.chunk_bytes},
+                                                         .chunk_bytes = options.chunk_bytes,
+                                                         .rate = &given_rate},
                                      database.log(), page_source, link->source_end());
     copier->OnConnected(link->copier_end(), "s1", clock.Now());
-    if (seed_target) seed_target->OnConnected(link->copier_end(), "s1", clock.Now());
+    if (!seed_target) return;
+    seed_target->SetRate(&taken_rate);
+    seed_target->OnConnected(link->copier_end(), "s1", clock.Now());
   }
   void Disconnect(const std::string& cause) {
     copier->OnDisconnected(cause, clock.Now());
@@ -394,6 +397,8 @@ class Rig {
   std::mt19937_64 random;
   OracleDatabase database;
   OraclePages page_source;
+  base::RateLimit given_rate;  // of seeds; no limit unless a test sets one
+  base::RateLimit taken_rate;
   std::unique_ptr<log::LogStore> passive_log;
   std::unique_ptr<LogCopier> copier;
   std::unique_ptr<SeedTarget> seed_target;
