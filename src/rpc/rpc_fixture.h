@@ -158,6 +158,22 @@ class Backend final : public AdminBackend {
     return {};
   }
 
+  base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest&) override {
+    return NotHere();
+  }
+  base::Status ActivateCopy(const v1::ActivateCopyRequest&, const CallContext&,
+                            const Sender<v1::ActivateCopyResponse>&) override {
+    return NotHere();
+  }
+  base::Result<v1::ScrubResponse> Scrub(const v1::ScrubRequest&) override { return NotHere(); }
+  base::Result<v1::FetchPageResponse> FetchPage(const v1::FetchPageRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::FetchGenerationResponse> FetchGeneration(
+      const v1::FetchGenerationRequest&) override {
+    return NotHere();
+  }
+
   uint32_t protocol = kAdminProtocolVersion;
 
  private:

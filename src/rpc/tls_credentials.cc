@@ -31,9 +31,10 @@ constexpr unsigned kFilesEverySeconds = 1;
 
 // Of a client's certificate: what is between servers only.
 constexpr std::string_view kServersOnly[] = {
-    "/understudy.v1.Replication/", "/understudy.v1.Admin/Relinquish",
-    "/understudy.v1.Admin/AwaitMount", "/understudy.v1.Admin/Confirm",
-                                             "/understudy.v1.Admin/AnnounceBackup"};
+    "/understudy.v1.Replication/",         "/understudy.v1.Admin/Relinquish",
+    "/understudy.v1.Admin/AwaitMount",     "/understudy.v1.Admin/Confirm",
+    "/understudy.v1.Admin/AnnounceBackup", "/understudy.v1.Admin/FetchPage",
+    "/understudy.v1.Admin/FetchGeneration"};
 
 std::string Text(grpc::string_ref text) { return std::string(text.data(), text.size()); }
 

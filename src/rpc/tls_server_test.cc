@@ -134,7 +134,7 @@ TEST_F(TlsServerTest, WhatIsBetweenServersIsRefusedToClients) {
   ASSERT_TRUE(client.ok()) << client.status().ToString();
   EXPECT_EQ((*client)->Relinquish({}).status().code(), Code::kFenced);
   EXPECT_EQ((*client)->AwaitMount({}).status().code(), Code::kFenced);
-  EXPECT_EQ((*client)->Confirm({}).status().code(), Code::kFenced);
+  EXPECT_EQ((*client)->Confirm({}, std::chrono::seconds(20)).status().code(), Code::kFenced);
   EXPECT_EQ((*client)->Status({}).status().code(), Code::kNotFound);  // the backend's answer
 }
 
