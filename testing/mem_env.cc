@@ -307,15 +307,17 @@ void MemEnv::ReleaseIfUnused(const MemNode& node) {
 Result<std::unique_ptr<env::File>> MemEnv::Open(const std::string& path, env::OpenMode mode) {
   MutexLock lock(mutex_);
   ASSIGN_OR_RETURN(Place place, Find(path));
-  const bool may_create = mode == env::OpenMode::kCreate || mode == env::OpenMode::kCreateNew ||
-                          mode == env::OpenMode::kCreateTruncate;
+  const bool must_create =
+      mode == env::OpenMode::kCreateNew || mode == env::OpenMode::kCreateNewPrivate;
+  const bool may_create =
+      must_create || mode == env::OpenMode::kCreate || mode == env::OpenMode::kCreateTruncate;
   if (place.node == nullptr) {
     if (!may_create) {
       return base::NotFound(fmt::format("cannot open {}: No such file or directory", path));
     }
     place.node = NewNode(false);
     Do({.changes = {{place.directory, place.name, place.node}}});
-  } else if (mode == env::OpenMode::kCreateNew) {
+  } else if (must_create) {
     return base::AlreadyExists(fmt::format("cannot open {}: File exists", path));
   } else if (place.node->directory) {
     return base::IoError(fmt::format("cannot open {}: Is a directory", path));

@@ -96,9 +96,11 @@ class FullBackup {
 
 base::Status FullBackup::Describe() {
   const SnapshotOrigin origin = source_.origin();
-  document_.type = BackupType::kFull;
+  document_.type = options_.type;
   document_.started = env_.WallNow();
-  document_.id = MakeBackupId(document_.started, document_.type, env_.Random());
+  document_.id = options_.id.empty()
+                     ? MakeBackupId(document_.started, document_.type, env_.Random())
+                     : options_.id;
   document_.software = options_.software;
   document_.database_name = origin.database_name;
   document_.database = origin.database;

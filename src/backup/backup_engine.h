@@ -30,6 +30,8 @@ struct BackupOptions {
   // Phases "backing up" and then, from the same total, "verifying". Returning false cancels.
   base::ProgressSink progress = {};
   std::string software = "understudy";  // name and version for the document
+  BackupType type = BackupType::kFull;  // kFull or kCopy
+  std::string id = {};                  // of the backup; empty: a new one
 };
 
 struct [[nodiscard]] BackupResult {

@@ -70,6 +70,8 @@ std::string_view WriterCodeName(WriterCode code) {
     case WriterCode::kRetryable: return "VSS_E_WRITERERROR_RETRYABLE";
     case WriterCode::kNonRetryable: return "VSS_E_WRITERERROR_NONRETRYABLE";
     case WriterCode::kRecoveryFailed: return "VSS_E_WRITERERROR_RECOVERY_FAILED";
+    case WriterCode::kPartialFailure: return "VSS_E_WRITERERROR_PARTIAL_FAILURE";
+    case WriterCode::kNotResponding: return "VSS_E_WRITER_NOT_RESPONDING";
   }
   return "UNKNOWN";
 }
@@ -79,12 +81,9 @@ std::string WriterCodeHex(WriterCode code) {
 }
 
 std::optional<WriterCode> WriterCodeFromNumber(uint64_t number) {
-  if (number == 0) return WriterCode::kOk;
-  if (number < static_cast<uint32_t>(WriterCode::kInconsistentSnapshot) ||
-      number > static_cast<uint32_t>(WriterCode::kRecoveryFailed)) {
-    return std::nullopt;
-  }
-  return static_cast<WriterCode>(number);
+  if (number > UINT32_MAX) return std::nullopt;
+  const auto code = static_cast<WriterCode>(number);
+  return WriterCodeName(code) == "UNKNOWN" ? std::nullopt : std::optional(code);
 }
 
 WriterState FailedStateOf(Phase phase) {

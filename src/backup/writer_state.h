@@ -72,6 +72,8 @@ enum class WriterCode : uint32_t {
   kRetryable = 0x800423f3,
   kNonRetryable = 0x800423f4,
   kRecoveryFailed = 0x800423f5,
+  kPartialFailure = 0x80042336,
+  kNotResponding = 0x80042319,  // said of a writer, not by it: its server does not answer
 };
 std::string_view WriterCodeName(WriterCode code);  // "VSS_E_WRITERERROR_RETRYABLE", "S_OK"
 std::string WriterCodeHex(WriterCode code);        // "0x800423f3"

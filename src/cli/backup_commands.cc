@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "cli/backup_exec.h"
 #include "cli/groups.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
@@ -18,6 +19,7 @@ struct Arguments {
   std::string id;
   std::string from = "passive";
   std::string repository;
+  std::optional<base::Duration> wait;
 };
 
 std::string Absolute(const std::string& path) {
@@ -71,7 +73,7 @@ base::Result<Json> TakeBackupElsewhere(Context& context, rpc::AdminClient& asked
   if (!servers.ok()) return why;
   for (const v1::Server& server : servers->servers()) {
     if (server.passive_copies() == 0) continue;
-    const auto client = rpc::AdminClient::Connect(server.address(), rpc::kConnectTimeoutDefault);
+    const auto client = context.ConnectTo(server.address());
     if (!client.ok()) continue;
     context.output().Note(
         fmt::format("{}\nasking {} itself", SplitHint(why.message()).sentence, server.name()));
@@ -88,6 +90,7 @@ base::Status RunBackup(Context& context, const Arguments& arguments) {
   request.set_database(arguments.database);
   request.set_from(arguments.from);
   request.set_repository(Absolute(arguments.repository));
+  if (arguments.wait) request.set_wait_ms(*arguments.wait / std::chrono::milliseconds(1));
   bool began = false;
   base::Result<Json> result = TakeBackup(context, *client, request, began);
   if (result.status().code() == base::Code::kUnavailable && !began && arguments.from == "passive")
@@ -172,7 +175,29 @@ Runner DefineRun(CLI::App& app) {
       ->capture_default_str()
       ->type_name("COPY");
   AddRepository(app, *arguments, "--to");
+  AddDuration(app, "--wait", arguments->wait,
+              "how long to wait while another backup of it runs (default: not at all)");
   return [arguments](Context& context) { return RunBackup(context, *arguments); };
+}
+
+Runner DefineExec(CLI::App& app) {
+  auto exec = std::make_shared<BackupExec>();
+  auto wait = std::make_shared<std::optional<base::Duration>>();
+  exec->from = "passive";
+  app.add_option("DB", exec->database, "the database")->required()->check(DatabaseName());
+  app.add_option("--from", exec->from, "passive, active, or a server's name")
+      ->check(ServerName())
+      ->capture_default_str()
+      ->type_name("COPY");
+  AddDuration(app, "--wait", *wait,
+              "how long to wait while another backup of it runs (default: not at all)");
+  app.add_option("COMMAND", exec->command,
+                 "after --: the program and its arguments; {} is the path of the snapshot")
+      ->required();
+  return [exec, wait](Context& context) {
+    exec->wait = wait->value_or(base::Duration(0));
+    return RunBackupExec(context, *exec);
+  };
 }
 
 Runner DefineList(CLI::App& app) {
@@ -199,6 +224,10 @@ Group BackupCommands() {
             .summary = "Take a full backup, from a passive copy unless told otherwise",
             .example = "understudy backup run mail --from passive --to /srv/backups",
             .define = DefineRun},
+           {.name = "exec",
+            .summary = "Let another program copy a consistent snapshot as a plain SQLite file",
+            .example = "understudy backup exec mail -- restic backup {}",
+            .define = DefineExec},
            {.name = "list",
             .summary = "List the backups in a repository",
             .example = "understudy backup list mail --repo /srv/backups",

@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "cli/human.h"
+#include "cli/identity_file.h"
 #include "cli/lab_state.h"
 #include "rpc/protocol.h"
 
@@ -94,21 +95,32 @@ base::Result<std::string> ResolveServer(env::Env& env, const std::string& server
   return found->address;
 }
 
+base::Result<rpc::ChannelSecurity> Context::Security() {
+  return FindIdentity(env_, globals_.identity);
+}
+
+base::Result<std::unique_ptr<rpc::AdminClient>> Context::ConnectTo(const std::string& address) {
+  ASSIGN_OR_RETURN(const rpc::ChannelSecurity security, Security());
+  const base::Duration limit = rpc::kConnectTimeoutDefault;
+  return rpc::AdminClient::Connect(address, std::min(TimeoutOr(limit), limit), security);
+}
+
 base::Result<std::unique_ptr<rpc::AdminClient>> Context::Connect() {
   std::string server = globals_.server;
   if (server.empty()) server = Environment("UNDERSTUDY_SERVER");
   if (server.empty()) server = kServerDefault;
   ASSIGN_OR_RETURN(const std::string address,
                    ResolveServer(env_, server, Environment("UNDERSTUDY_LAB")));
-  const base::Duration limit = rpc::kConnectTimeoutDefault;
-  auto client = rpc::AdminClient::Connect(address, std::min(TimeoutOr(limit), limit));
+  auto client = ConnectTo(address);
   if (!client.ok()) {
     const base::Code code = client.status().code();
     not_reachable_ = code == base::Code::kUnavailable || code == base::Code::kTimedOut;
     if (not_reachable_ && client.status().message().find('\n') == std::string::npos) {
       return base::Status(
-          code, client.status().message() +
-                    "\nis understudyd running there? --server or UNDERSTUDY_SERVER names another");
+          code,
+          client.status().message() +
+              "\nis understudyd running there? --server or UNDERSTUDY_SERVER names another; a "
+              "group with TLS wants --identity or UNDERSTUDY_IDENTITY");
     }
   }
   return client;

@@ -26,7 +26,8 @@ namespace understudy::cli {
 
 // Options that every command takes.
 struct Globals {
-  std::string server;  // as typed: an address, or a server's name in a lab
+  std::string server;    // as typed: an address, or a server's name in a lab
+  std::string identity;  // file; empty: what identity_file.h says
   Format format = Format::kTable;
   std::optional<base::Duration> timeout;  // unset: each command has its own default
 };
@@ -45,6 +46,10 @@ class Context {
   // Says Hello to the server that --server, UNDERSTUDY_SERVER or the default names. A failure here
   // (and only here) makes the exit code 3.
   base::Result<std::unique_ptr<rpc::AdminClient>> Connect();
+  // The same to a server of the group that another one named.
+  base::Result<std::unique_ptr<rpc::AdminClient>> ConnectTo(const std::string& address);
+  // How Connect and ConnectTo prove who asks.
+  base::Result<rpc::ChannelSecurity> Security();
   bool not_reachable() const { return not_reachable_; }
 
   // --timeout, or `fallback`.

@@ -4,11 +4,12 @@
 namespace understudy::cli {
 
 std::vector<Group> AllGroups() {
-  return {ServerCommands(),  HealthCommands(),     DatabaseCommands(), StatusCommands(),
-          CopyCommands(),    SwitchoverCommands(), FailoverCommands(), ActivationCommands(),
-          ScrubCommands(),   LostCommands(),       BackupCommands(),   RestoreCommands(),
-          EventCommands(),   LogCommands(),        LabCommands(),      LabForwarderCommands(),
-          VersionCommands(), ReferenceCommands()};
+  return {GroupCommands(),    ServerCommands(),     ClientCommands(),   HealthCommands(),
+          DatabaseCommands(), StatusCommands(),     CopyCommands(),     SwitchoverCommands(),
+          FailoverCommands(), ActivationCommands(), ScrubCommands(),    LostCommands(),
+          BackupCommands(),   WriterCommands(),     SettingsCommands(), RestoreCommands(),
+          EventCommands(),    LogCommands(),        LabCommands(),      LabForwarderCommands(),
+          VersionCommands(),  ReferenceCommands()};
 }
 
 }  // namespace understudy::cli

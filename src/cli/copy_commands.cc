@@ -18,6 +18,7 @@ struct Arguments {
   bool keep_files = false;
   bool no_wait = false;
   bool full = false;
+  std::optional<base::Duration> lag;
   std::optional<uint64_t> bandwidth;
 };
 
@@ -33,6 +34,9 @@ base::Status Add(Context& context, const Arguments& arguments) {
   request.set_database(arguments.database);
   request.set_server(arguments.server);
   request.set_path(arguments.path);
+  if (arguments.lag) {
+    request.set_replay_lag_ms(*arguments.lag / std::chrono::milliseconds(1));
+  }
   request.set_seed_bandwidth(arguments.bandwidth.value_or(0));
   RETURN_IF_ERROR(client->AddCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
   if (!arguments.no_wait) {
@@ -144,6 +148,7 @@ Runner DefineAdd(CLI::App& app) {
                  "path of the copy (default: below the server's data directory)");
   DeclareBandwidth(app, arguments);
   app.add_flag("--no-wait", arguments->no_wait, "return before the copy is seeded");
+  AddDuration(app, "--lag", arguments->lag, "log is replayed once it has been there for so long");
   return [arguments](Context& context) { return Add(context, *arguments); };
 }
 
@@ -182,32 +187,34 @@ Runner DefineBandwidth(CLI::App& app) {
 }  // namespace
 
 Group CopyCommands() {
-  return {"copy",
-          "The passive copies of a database",
-          {{.name = "add",
-            .summary = "Add a passive copy of a database on a server, and seed it",
-            .example = "understudy copy add mail s3",
-            .define = DefineAdd},
-           {.name = "remove",
-            .summary = "Remove a passive copy and its files",
-            .example = "understudy copy remove mail s3",
-            .define = DefineRemove},
-           {.name = "suspend",
-            .summary = "Stop copying and replaying log on one passive copy",
-            .example = "understudy copy suspend mail s3 --reason 'disk is being replaced'",
-            .define = DefineSuspend},
-           {.name = "resume",
-            .summary = "Go on copying and replaying log",
-            .example = "understudy copy resume mail s3",
-            .define = DefineResume},
-           {.name = "reseed",
-            .summary = "Fetch the pages in which a passive copy differs, or all of them",
-            .example = "understudy copy reseed mail s3 --full",
-            .define = DefineReseed},
-           {.name = "bandwidth",
-            .summary = "Limit what seeds of a passive copy fetch, also of one under way",
-            .example = "understudy copy bandwidth mail s3 20MiB",
-            .define = DefineBandwidth}}};
+  Group group{"copy",
+              "The passive copies of a database",
+              {{.name = "add",
+                .summary = "Add a passive copy of a database on a server, and seed it",
+                .example = "understudy copy add mail s3",
+                .define = DefineAdd},
+               {.name = "remove",
+                .summary = "Remove a passive copy and its files",
+                .example = "understudy copy remove mail s3",
+                .define = DefineRemove},
+               {.name = "suspend",
+                .summary = "Stop copying and replaying log on one passive copy",
+                .example = "understudy copy suspend mail s3 --reason 'disk is being replaced'",
+                .define = DefineSuspend},
+               {.name = "resume",
+                .summary = "Go on copying and replaying log",
+                .example = "understudy copy resume mail s3",
+                .define = DefineResume},
+               {.name = "reseed",
+                .summary = "Fetch the pages in which a passive copy differs, or all of them",
+                .example = "understudy copy reseed mail s3 --full",
+                .define = DefineReseed},
+               {.name = "bandwidth",
+                .summary = "Limit what seeds of a passive copy fetch, also of one under way",
+                .example = "understudy copy bandwidth mail s3 20MiB",
+                .define = DefineBandwidth}}};
+  for (Command& command : LagCommands()) group.commands.push_back(std::move(command));
+  return group;
 }
 
 }  // namespace understudy::cli

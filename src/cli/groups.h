@@ -7,17 +7,22 @@
 
 namespace understudy::cli {
 
+Group GroupCommands();
 Group ServerCommands();
+Group ClientCommands();
 Group HealthCommands();  // in server_commands.cc
 Group DatabaseCommands();
 Group StatusCommands();  // status, wait
 Group CopyCommands();
-Group SwitchoverCommands();
+std::vector<Command> LagCommands();  // of the group "copy": lag_commands.cc
+Group SwitchoverCommands();  // with the next: move_commands.cc
 Group FailoverCommands();
-Group ActivationCommands();  // with the two above: move_commands.cc
+Group ActivationCommands();
 Group LostCommands();
 Group ScrubCommands();
 Group BackupCommands();
+Group WriterCommands();  // writers, betest, holds
+Group SettingsCommands();
 Group RestoreCommands();
 Group EventCommands();
 Group LogCommands();

@@ -9,6 +9,7 @@
 #include "cli/forwarder_control.h"
 #include "cli/lab_etcd.h"
 #include "cli/lab_process.h"
+#include "cli/lab_tls.h"
 
 namespace understudy::cli {
 namespace {
@@ -101,8 +102,22 @@ base::Status Lab::Prepare(const LabUpOptions& options) {
     RETURN_IF_ERROR(
         env_.MakeDirectories(env::JoinPath(state_.ServerDirectory(server.name), "data")));
   }
+  RETURN_IF_ERROR(PrepareTlsOf(options));
   RETURN_IF_ERROR(PrepareCoordinator(options));
   return SaveLabState(env_, state_);
+}
+
+base::Status Lab::PrepareTlsOf(const LabUpOptions& options) {
+  const bool had = LabHasTls(env_, state_.directory);
+  state_.tls = options.tls.value_or(had);
+  if (options.certificate_lifetime) {
+    state_.certificate_ms = *options.certificate_lifetime / std::chrono::milliseconds(1);
+  }
+  if (had && !state_.tls) {
+    return base::InvalidArgument(
+        fmt::format("the lab in {} was made with TLS\nuse another --dir", state_.directory));
+  }
+  return state_.tls ? PrepareTls(env_, state_) : base::Status();
 }
 
 base::Status Lab::PrepareCoordinator(const LabUpOptions& options) {

@@ -8,6 +8,7 @@
 //   <directory>/forwarder.txt         what it printed
 //   <directory>/group/                the embedded coordinator, shared by the servers; or
 //   <directory>/etcd.json             where the servers' etcd members listen (lab_etcd.h)
+//   <directory>/identity.pem          for commands, in a lab with TLS (lab_tls.h)
 //   <directory>/backups/              the repository the servers are configured with
 //   <directory>/sN/understudyd.toml   a server's configuration; sN/output.txt: what it printed
 //   <directory>/sN/data/              its data directory
@@ -31,8 +32,10 @@ struct LabUpOptions {
   int servers = 3;
   std::optional<bool> etcd;  // the coordinator; nothing: what the directory's files are for
   std::optional<base::Duration> lease = {};  // of the servers
-  std::string daemon;                        // path of understudyd
-  std::string command;                       // path of understudy, which is also the forwarder
+  std::optional<bool> tls = {};              // nothing: what the directory's files are for
+  std::optional<base::Duration> certificate_lifetime = {};
+  std::string daemon;   // path of understudyd
+  std::string command;  // path of understudy, which is also the forwarder
   base::Duration ready_limit = std::chrono::seconds(20);
 };
 
@@ -62,6 +65,7 @@ class Lab {
 
   base::Status Prepare(const LabUpOptions& options);
   base::Status PrepareCoordinator(const LabUpOptions& options);
+  base::Status PrepareTlsOf(const LabUpOptions& options);
   base::Status StartForwarder(const LabUpOptions& options);
   base::Status StartServers(const std::vector<std::string>& names, base::Duration ready_limit);
   base::Status WriteConfig(const LabServer& server) const;

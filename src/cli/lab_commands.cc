@@ -7,10 +7,12 @@
 #include "cli/forwarder_control.h"
 #include "cli/groups.h"
 #include "cli/human.h"
+#include "cli/identity_file.h"
 #include "cli/lab.h"
 #include "cli/lab_commands.h"
 #include "cli/lab_forwarder_process.h"
 #include "cli/lab_process.h"
+#include "cli/lab_tls.h"
 #include "cli/pause.h"
 
 namespace understudy::cli {
@@ -25,6 +27,8 @@ struct UpArguments {
   std::string coordinator;
   std::string daemon;
   std::optional<base::Duration> lease;
+  bool tls = false;
+  std::optional<base::Duration> certificate_lifetime;
 };
 
 std::string OwnPath() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
@@ -32,7 +36,12 @@ std::string OwnPath() { return std::filesystem::read_symlink("/proc/self/exe").s
 // Ready servers may not have seen each other yet; the lab is up when the first one has seen all.
 base::Status WaitForGroup(Context& context, const LabState& lab) {
   const base::SteadyTime deadline = context.env().Now() + kGroupLimit;
-  ASSIGN_OR_RETURN(auto client, rpc::AdminClient::Connect(lab.servers.front().address));
+  rpc::ChannelSecurity security;
+  if (lab.tls) {
+    ASSIGN_OR_RETURN(security, FindIdentity(context.env(), LabIdentityPath(lab.directory)));
+  }
+  ASSIGN_OR_RETURN(auto client, rpc::AdminClient::Connect(lab.servers.front().address,
+                                                          rpc::kConnectTimeoutDefault, security));
   while (true) {
     ASSIGN_OR_RETURN(const auto answer, client->ListServers({}));
     size_t up = 0;
@@ -78,6 +87,8 @@ base::Status Up(Context& context, const UpArguments& arguments) {
   options.servers = arguments.servers;
   if (!arguments.coordinator.empty()) options.etcd = arguments.coordinator == "etcd";
   options.lease = arguments.lease;
+  if (arguments.tls) options.tls = true;
+  options.certificate_lifetime = arguments.certificate_lifetime;
   options.command = OwnPath();
   options.daemon = arguments.daemon.empty()
                        ? env::JoinPath(env::DirectoryOf(options.command), "understudyd")
@@ -110,6 +121,9 @@ Runner DefineUp(CLI::App& app) {
       ->type_name("KIND");
   AddDuration(app, "--lease", arguments->lease,
               "how long a server counts as alive without a sign of life (default 6s)");
+  app.add_flag("--tls", arguments->tls, "mutual TLS between the servers, and for commands");
+  AddDuration(app, "--certificate-lifetime", arguments->certificate_lifetime,
+              "of the servers' certificates (default 90d)");
   app.add_option("--daemon", arguments->daemon, "understudyd to run (default: beside this command)")
       ->type_name("PATH");
   return [arguments](Context& context) { return Up(context, *arguments); };
@@ -129,6 +143,7 @@ base::Status Env(Context& context, const std::string& typed) {
   document["UNDERSTUDY_SERVER"] = lab.servers.empty() ? "" : lab.servers.front().address;
   const std::string web = lab.servers.empty() ? "" : lab.servers.front().web;
   document["UNDERSTUDY_WEB"] = web.empty() ? "" : "http://" + web;
+  document["UNDERSTUDY_IDENTITY"] = lab.tls ? LabIdentityPath(lab.directory) : "";
   std::string text;
   for (const auto& [name, value] : document.items()) {
     text += fmt::format("export {}={}\n", name, ShellQuoted(value.get<std::string>()));

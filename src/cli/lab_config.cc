@@ -28,7 +28,8 @@ toml::table CoordinatorSection(const LabState& lab, const LabServer& server) {
                      {"endpoints", endpoints},
                      {"managed", toml::table{{"client_listen", server.etcd_client},
                                              {"peer_listen", server.etcd_peer},
-                                             {"initial_cluster", members}}}};
+                                             {"initial_cluster", members},
+                                             {"tls", lab.tls}}}};
 }
 
 }  // namespace
@@ -51,6 +52,13 @@ std::string RenderServerConfig(const LabState& lab, const LabServer& server) {
       {"ship", toml::table{{"retry_max", "1s"}}},
       {"peers", peers},
   };
+  if (lab.tls) {
+    toml::table section{{"join_listen", "127.0.0.1:0"}};
+    if (lab.certificate_ms > 0) section.insert("lifetime", fmt::format("{}ms", lab.certificate_ms));
+    config.insert("tls", section);
+  } else {
+    config.insert("tls", toml::table{{"off", true}});
+  }
   if (!server.web.empty()) config.insert("web", toml::table{{"listen", server.web}});
   std::ostringstream text;
   text << "# Written by 'understudy lab' at every start of this server; changes here are lost.\n"

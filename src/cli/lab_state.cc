@@ -49,6 +49,8 @@ Json ToJson(const LabState& state) {
   document["daemon"] = state.daemon;
   document["etcd"] = state.etcd;
   document["lease_ms"] = state.lease_ms;
+  document["tls"] = state.tls;
+  document["certificate_ms"] = state.certificate_ms;
   document["forwarder"] = ToJson(state.forwarder);
   document["servers"] = Json::array();
   for (const LabServer& server : state.servers) {
@@ -76,6 +78,8 @@ base::Result<LabState> LabStateFromJson(const Json& document) {
     state.directory = document.at("directory").get<std::string>();
     state.daemon = document.at("daemon").get<std::string>();
     state.lease_ms = document.value("lease_ms", int64_t{0});
+    state.tls = document.value("tls", false);
+    state.certificate_ms = document.value("certificate_ms", int64_t{0});
     state.etcd = document.value("etcd", false);  // absent: a lab of before there was a choice
     state.forwarder = ProcessFromJson(document.at("forwarder"));
     for (const Json& server : document.at("servers")) {

@@ -48,6 +48,8 @@ struct LabState {
   std::string daemon;     // path of understudyd
   bool etcd = false;      // the coordinator; else the embedded one
   int64_t lease_ms = 0;   // of the servers; 0: the daemon's default
+  bool tls = false;
+  int64_t certificate_ms = 0;  // lifetime of the servers' certificates; 0: the daemon's default
   ProcessId forwarder;
   std::vector<LabServer> servers;
   std::vector<LabLink> links;

@@ -33,6 +33,10 @@ void AddGlobals(CLI::App& app, Globals& globals) {
                  "server to talk to: HOST:PORT, or a server's name inside a lab")
       ->type_name("ADDRESS")
       ->group("Options of every command");
+  app.add_option("--identity", globals.identity,
+                 "PEM file with key and certificate, for a group with TLS")
+      ->type_name("FILE")
+      ->group("Options of every command");
   app.add_option_function<std::string>(
          "-o,--format",
          [&globals](const std::string& text) {

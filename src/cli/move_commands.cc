@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which copy is the active one: switchover, failover, and what Active Manager goes by.
+// Which copy is the active one: switchover and failover.
 #include <fmt/format.h>
 
 #include "base/ids.h"
@@ -12,13 +12,10 @@ namespace {
 
 struct Arguments {
   std::string database;
-  std::string server;
   std::string target;
-  std::string dial;
-  std::string activation;
-  std::optional<uint64_t> preference;
   bool accept_data_loss = false;
   bool dry_run = false;
+  bool force = false;
 };
 
 void AddDatabase(CLI::App& app, Arguments& arguments) {
@@ -32,6 +29,7 @@ base::Status Switchover(Context& context, const Arguments& arguments) {
   v1::SwitchoverRequest request;
   request.set_database(arguments.database);
   request.set_target(arguments.target);
+  request.set_force(arguments.force);
   if (context.globals().timeout) {
     request.set_timeout_ms(
         std::max<int64_t>(1, *context.globals().timeout / std::chrono::milliseconds(1)));
@@ -57,6 +55,7 @@ Runner DefineSwitchover(CLI::App& app) {
   AddDatabase(app, *arguments);
   app.add_option("--to", arguments->target, "the server to move it to (default: the best copy)")
       ->check(ServerName());
+  app.add_flag("--force", arguments->force, "although a backup of it runs, which goes on");
   return [arguments](Context& context) { return Switchover(context, *arguments); };
 }
 
@@ -68,6 +67,7 @@ Json CandidateJson(const v1::FailoverCandidate& candidate) {
       {"durable", candidate.durable().seq()}, {"term", candidate.durable().term()},
       {"missing", candidate.missing()},       {"preference", candidate.preference()},
       {"verdict", candidate.verdict()}};
+  row["replay_lag_ms"] = candidate.replay_lag_ms();
   row["silence_ms"] = candidate.silence_ms() < 0 ? Json() : Json(candidate.silence_ms());
   return row;
 }
@@ -136,105 +136,6 @@ Runner DefineExplain(CLI::App& app) {
   return [arguments](Context& context) { return Failover(context, *arguments); };
 }
 
-// --- settings ---
-
-base::Status SetDatabase(Context& context, const Arguments& arguments,
-                         std::optional<bool> dismounted) {
-  ASSIGN_OR_RETURN(auto client, context.Connect());
-  v1::SetDatabaseRequest request;
-  request.set_database(arguments.database);
-  request.set_dial(arguments.dial);
-  if (dismounted) request.set_dismounted(*dismounted);
-  ASSIGN_OR_RETURN(const v1::SetDatabaseResponse answer,
-                   client->SetDatabase(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
-  context.output().Document(
-      Json{{"database", arguments.database},
-           {"dial", answer.dial()},
-           {"dismounted", answer.dismounted()}},
-      fmt::format("{}: dial {}, {}\n", arguments.database, answer.dial(),
-                  answer.dismounted() ? "to be dismounted" : "to be mounted"));
-  return {};
-}
-
-Runner DefineDial(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
-  AddDatabase(app, *arguments);
-  app.add_option("DIAL", arguments->dial, "lossless, good or best")
-      ->required()
-      ->check(CLI::IsMember({"lossless", "good", "best"}));
-  return [arguments](Context& context) { return SetDatabase(context, *arguments, std::nullopt); };
-}
-
-Runner DefineMount(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
-  AddDatabase(app, *arguments);
-  return [arguments](Context& context) { return SetDatabase(context, *arguments, false); };
-}
-
-Runner DefineDismount(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
-  AddDatabase(app, *arguments);
-  return [arguments](Context& context) { return SetDatabase(context, *arguments, true); };
-}
-
-base::Status SetCopy(Context& context, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(auto client, context.Connect());
-  v1::SetCopyRequest request;
-  request.set_database(arguments.database);
-  request.set_server(arguments.server);
-  if (arguments.preference) request.set_preference(*arguments.preference);
-  if (!arguments.activation.empty()) {
-    request.set_activation_suspended(arguments.activation == "off");
-  }
-  ASSIGN_OR_RETURN(const v1::SetCopyResponse answer,
-                   client->SetCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
-  context.output().Document(
-      Json{{"database", arguments.database},
-           {"server", arguments.server},
-           {"preference", answer.preference()},
-           {"activation_suspended", answer.activation_suspended()}},
-      fmt::format("copy of {} on {}: activation preference {}, automatic activation {}\n",
-                  arguments.database, arguments.server, answer.preference(),
-                  answer.activation_suspended() ? "suspended" : "allowed"));
-  return {};
-}
-
-Runner DefineActivation(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
-  AddDatabase(app, *arguments);
-  app.add_option("SERVER", arguments->server, "the server of the copy")
-      ->required()
-      ->check(ServerName());
-  app.add_option("--preference", arguments->preference,
-                 "among equally good copies the lowest number is mounted; 0: none");
-  app.add_option("--automatic", arguments->activation, "on, or off: only a person activates it")
-      ->check(CLI::IsMember({"on", "off"}));
-  return [arguments](Context& context) { return SetCopy(context, *arguments); };
-}
-
-base::Status SetGroup(Context& context, std::optional<bool> paused) {
-  ASSIGN_OR_RETURN(auto client, context.Connect());
-  v1::SetGroupRequest request;
-  if (paused) request.set_paused(*paused);
-  ASSIGN_OR_RETURN(const v1::SetGroupResponse answer,
-                   client->SetGroup(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
-  context.output().Document(
-      Json{{"paused", answer.paused()}, {"manager", answer.manager()}},
-      fmt::format("failovers {}; {} decides\n", answer.paused() ? "are paused" : "are automatic",
-                  answer.manager().empty() ? "nobody" : answer.manager()));
-  return {};
-}
-
-Runner DefinePause(CLI::App&) {
-  return [](Context& context) { return SetGroup(context, true); };
-}
-Runner DefineResume(CLI::App&) {
-  return [](Context& context) { return SetGroup(context, false); };
-}
-Runner DefineGroupStatus(CLI::App&) {
-  return [](Context& context) { return SetGroup(context, std::nullopt); };
-}
-
 }  // namespace
 
 Group SwitchoverCommands() {
@@ -257,39 +158,6 @@ Group FailoverCommands() {
             .summary = "Mount another copy of a database whose active copy's server is gone",
             .example = "understudy failover run mail --accept-data-loss",
             .define = DefineFailover}}};
-}
-
-Group ActivationCommands() {
-  return {"activation",
-          "What Active Manager goes by",
-          {{.name = "dial",
-            .summary = "Set how much an automatic failover of a database may lose",
-            .example = "understudy activation dial mail lossless",
-            .define = DefineDial},
-           {.name = "copy",
-            .summary = "Set a copy's activation preference, or keep it from being activated",
-            .example = "understudy activation copy mail s3 --automatic off",
-            .define = DefineActivation},
-           {.name = "mount",
-            .summary = "Mount a database that was dismounted",
-            .example = "understudy activation mount mail",
-            .define = DefineMount},
-           {.name = "dismount",
-            .summary = "Keep a database dismounted: nobody can write it until it is mounted again",
-            .example = "understudy activation dismount mail",
-            .define = DefineDismount},
-           {.name = "pause",
-            .summary = "Stop automatic failovers in the whole group",
-            .example = "understudy activation pause",
-            .define = DefinePause},
-           {.name = "resume",
-            .summary = "Allow automatic failovers again",
-            .example = "understudy activation resume",
-            .define = DefineResume},
-           {.name = "status",
-            .summary = "Tell whether failovers are automatic, and which server decides",
-            .example = "understudy activation status",
-            .define = DefineGroupStatus}}};
 }
 
 }  // namespace understudy::cli

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/groups.h"
+#include "cli/join_commands.h"
 #include "cli/views.h"
 #include "rpc/protocol.h"
 
@@ -111,16 +112,18 @@ Group HealthCommands() {
 }
 
 Group ServerCommands() {
-  return {"server",
-          "The servers of the group",
-          {{.name = "list",
-            .summary = "List the group's servers and whether they are up",
-            .example = "understudy server list",
-            .define = [](CLI::App&) -> Runner { return List; }},
-           {.name = "maintenance",
-            .summary = "Take a server out of service: move its active copies away",
-            .example = "understudy server maintenance on s1",
-            .define = DefineMaintenance}}};
+  Group group{"server",
+              "The servers of the group",
+              {{.name = "list",
+                .summary = "List the group's servers and whether they are up",
+                .example = "understudy server list",
+                .define = [](CLI::App&) -> Runner { return List; }}}};
+  for (Command& command : JoinCommands()) group.commands.push_back(std::move(command));
+  group.commands.push_back({.name = "maintenance",
+                            .summary = "Take a server out of service: move its active copies away",
+                            .example = "understudy server maintenance on s1",
+                            .define = DefineMaintenance});
+  return group;
 }
 
 }  // namespace understudy::cli

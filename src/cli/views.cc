@@ -45,6 +45,11 @@ Json CopyJson(const v1::CopyStatus& copy) {
   }
   row["reseeding"] = copy.reseeding();
   row["suspend_reason"] = TextOrNull(copy.suspend_reason());
+  const bool lags = copy.replay_lag_ms() > 0;
+  row["replay_lag_ms"] = copy.replay_lag_ms();
+  row["lag_actual_ms"] = lags ? Json(copy.lag_actual_ms()) : Json(nullptr);
+  row["playing_down"] = TextOrNull(copy.playing_down());
+  row["play_down_to"] = copy.playing_down().empty() ? Json(nullptr) : Json(copy.play_down_to());
   if (copy.error().empty()) {
     row["error"] = nullptr;
   } else {
@@ -52,10 +57,31 @@ Json CopyJson(const v1::CopyStatus& copy) {
                         {"message", copy.error()},
                         {"time", TimeJson(copy.error_time_ms())}};
   }
+  row["preference"] = copy.preference();
+  row["activation_suspended"] = copy.activation_suspended();
+  row["refused_terms"] = copy.refused_terms();
   row["scrub"] = ScrubJson(copy.scrub());
   row["answered"] = copy.answered();
   row["observed"] = TimeJson(copy.observed_ms());
   return row;
+}
+
+std::string LagRemark(const std::string& server, const Json& copy) {
+  const auto length = [](const Json& ms) {
+    return FormatDuration(std::chrono::milliseconds(ms.get<int64_t>()));
+  };
+  std::string text =
+      fmt::format("  {}: lags by {} on purpose", server, length(copy["replay_lag_ms"]));
+  if (!copy["lag_actual_ms"].is_null() && copy["lag_actual_ms"] != 0) {
+    text += fmt::format("; the oldest of {} commits held back came {} ago",
+                        FormatCount(copy["replay_queue"].get<uint64_t>()),
+                        length(copy["lag_actual_ms"]));
+  }
+  text += "\n";
+  if (copy["playing_down"].is_null()) return text;
+  return text + fmt::format("  {}: log is replayed up to {} before its time, because {}\n", server,
+                            FormatCount(copy["play_down_to"].get<uint64_t>()),
+                            Printable(copy["playing_down"].get<std::string>()));
 }
 
 // What the table has no column for but a person must see.
@@ -76,6 +102,17 @@ std::string Remarks(const Json& copy) {
     text += fmt::format("  {}: {} {} of {} ({}%)\n", server, resync ? "resynchronised" : "seeded",
                         FormatBytes(done), FormatBytes(total),
                         done >= total ? 100 : done * 100 / total);
+  }
+  if (copy["replay_lag_ms"] != 0 && copy["role"] == "passive") {
+    text += LagRemark(server, copy);
+  }
+  if (copy["activation_suspended"].get<bool>()) {
+    text += fmt::format("  {}: never mounted without a person (activation copy … --automatic on)\n",
+                        server);
+  }
+  if (const auto refused = copy["refused_terms"].get<uint64_t>(); refused > 0) {
+    text += fmt::format("  {}: {} messages of a lower term were refused\n", server,
+                        FormatCount(refused));
   }
   if (!copy["seed_waits"].is_null()) {
     text += fmt::format("  {}: waits to be {}: {}\n", server, resync ? "resynchronised" : "seeded",
@@ -225,6 +262,8 @@ Json StatusJson(const v1::DatabaseStatus& status) {
   row["term"] = status.term();
   row["position"] = status.position().seq();
   row["active"] = status.active();
+  row["dial"] = status.dial();
+  row["dismounted"] = status.dismounted();
   row["copies"] = Json::array();
   for (const auto& copy : status.copies()) row["copies"].push_back(CopyJson(copy));
   return row;
@@ -240,16 +279,19 @@ const std::vector<Column>& CopyColumns() {
                                                {"replayed", CellKind::kNumber},
                                                {"size", CellKind::kBytes},
                                                {"log_size", CellKind::kBytes},
+                                               {"preference", CellKind::kNumber},
                                                {"path"}};
   return kColumns;
 }
 
 std::string RenderStatus(const Json& database, const StatusStyle& style) {
   std::string text =
-      fmt::format("{}  term {}  position {}  active {}  id {}\n",
+      fmt::format("{}  term {}  position {}  active {}  dial {}{}  id {}\n",
                   Printable(database["name"].get<std::string>()), database["term"].get<uint64_t>(),
                   FormatCount(database["position"].get<uint64_t>()),
                   Printable(database["active"].get<std::string>()),
+                  Printable(database["dial"].get<std::string>()),
+                  database["dismounted"].get<bool>() ? "  to stay dismounted" : "",
                   Printable(database["id"].get<std::string>()));
   text += RenderTable(database["copies"], CopyColumns(), style.table);
   for (const Json& copy : database["copies"]) {

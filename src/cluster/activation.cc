@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace understudy::cluster {
 namespace {
@@ -23,14 +24,20 @@ bool IsHealthy(const std::string& state) {
 double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // Why the dial forbids it; empty: it does not.
-std::string JudgeLoss(const Candidate& candidate, const CopyView& copy, const Selection& how) {
+std::string JudgeLoss(const Candidate& candidate, const CopyView& copy, base::Term mounted,
+                      const Selection& how) {
   if (how.accept_any_loss) return "";
+  // Every mount takes a new term: what was said of this one's end holds for ever.
+  const bool end_is_known = mounted.value > 0 && copy.final_term == mounted;
   if (how.dial == MountDial::kLossless) {
     if (candidate.missing > 0) {
       return fmt::format("lacks {} records, and the dial is lossless", candidate.missing);
     }
-    if (!copy.connected) {
-      return "cannot ask the former active copy for its last log, and the dial is lossless";
+    if (!end_is_known) {
+      return fmt::format(
+          "has not heard from the active copy where its log ended in term {}, and the dial is "
+          "lossless",
+          mounted.value);
     }
     return "";
   }
@@ -39,7 +46,7 @@ std::string JudgeLoss(const Candidate& candidate, const CopyView& copy, const Se
     return fmt::format("lacks {} records, the dial ({}) allows {}", candidate.missing,
                        MountDialName(how.dial), bounds.records_max);
   }
-  if (copy.connected) return "";
+  if (copy.connected || end_is_known) return "";
   if (!copy.silence) {
     return how.dial == MountDial::kBest
                ? ""
@@ -75,12 +82,24 @@ std::string JudgeCopy(const CopyRecord& record, const CopyView& copy, const Sele
   return "";
 }
 
-std::string Praise(const Candidate& candidate, const CopyView& copy) {
+// What speaks against a lagged copy; empty: it is none.
+std::string LagRemark(const Candidate& candidate, const CopyView& copy) {
+  if (candidate.replay_lag <= base::Duration(0)) return "";
+  return fmt::format(
+      "; it lags by {}, so it comes after all others, and has to replay {} commits before it is "
+      "mounted, which ends its lag",
+      LagText(candidate.replay_lag), copy.replay_queue);
+}
+
+std::string Praise(const Candidate& candidate, const CopyView& copy, base::Term mounted) {
   std::string text =
       candidate.missing == 0
           ? fmt::format("has everything that is known, up to {}", base::ToString(candidate.durable))
           : fmt::format("lacks {} records, has everything up to {}", candidate.missing,
                         base::ToString(candidate.durable));
+  if (copy.final_term == mounted) {
+    return text + fmt::format(", where the active copy has said that term {} ended", mounted.value);
+  }
   if (copy.connected) return text + ", and is connected to the active copy";
   if (copy.silence) {
     text += fmt::format("; heard of the active copy {:.1f} s ago", Seconds(*copy.silence));
@@ -91,6 +110,8 @@ std::string Praise(const Candidate& candidate, const CopyView& copy) {
 // Best first.
 bool IsBetter(const Candidate& a, const Candidate& b) {
   if (a.eligible != b.eligible) return a.eligible;
+  const auto lags = [](const Candidate& c) { return c.replay_lag > base::Duration(0); };
+  if (lags(a) != lags(b)) return lags(b);
   if (a.durable != b.durable) return a.durable > b.durable;
   const auto rank = [](const Candidate& c) {
     return c.preference == 0 ? UINT64_MAX : c.preference;
@@ -115,6 +136,7 @@ Choice ChooseBestCopy(const DatabaseView& view, const Selection& how) {
     candidate.durable = copy.durable;
     candidate.silence = copy.silence;
     candidate.preference = record->preference;
+    candidate.replay_lag = record->replay_lag;
     candidate.missing = choice.known_end.seq > copy.durable.seq
                             ? choice.known_end.seq.value - copy.durable.seq.value
                             : 0;
@@ -122,9 +144,13 @@ Choice ChooseBestCopy(const DatabaseView& view, const Selection& how) {
     if (candidate.verdict.empty() && !how.only.empty() && copy.server != how.only) {
       candidate.verdict = fmt::format("{} was asked for", how.only);
     }
-    if (candidate.verdict.empty()) candidate.verdict = JudgeLoss(candidate, copy, how);
+    if (candidate.verdict.empty()) {
+      candidate.verdict = JudgeLoss(candidate, copy, view.record.term, how);
+    }
     candidate.eligible = candidate.verdict.empty();
-    if (candidate.eligible) candidate.verdict = Praise(candidate, copy);
+    if (candidate.eligible) {
+      candidate.verdict = Praise(candidate, copy, view.record.term) + LagRemark(candidate, copy);
+    }
     choice.candidates.push_back(std::move(candidate));
   }
   std::sort(choice.candidates.begin(), choice.candidates.end(), IsBetter);
@@ -147,6 +173,18 @@ Need NeedOf(const DatabaseView& view, bool group_paused) {
     return {Need::What::kNothing, need.why + ", but the group is paused"};
   }
   return need;
+}
+
+std::string LagText(base::Duration lag) {
+  constexpr std::pair<int64_t, const char*> kUnits[] = {
+      {86'400'000, "d"}, {3'600'000, "h"}, {60'000, "m"}, {1'000, "s"}};
+  const int64_t milliseconds = lag / std::chrono::milliseconds(1);
+  for (const auto& [length, unit] : kUnits) {
+    if (milliseconds > 0 && milliseconds % length == 0) {
+      return fmt::format("{}{}", milliseconds / length, unit);
+    }
+  }
+  return fmt::format("{}ms", milliseconds);
 }
 
 std::string Explain(const Choice& choice) {

@@ -32,8 +32,10 @@ struct CopyView {
   base::Position durable;
   bool connected = false;     // to the active copy's server
   base::Position source_end;  // how far the active copy's log goes, as far as it has heard
+  base::Term final_term;      // the active copy has said: in this term its log ended there
   // Since the active copy's last word; nothing: it has heard none since its daemon started.
   std::optional<base::Duration> silence;
+  uint64_t replay_queue = 0;  // commits that it has to replay before it can be mounted
 };
 
 struct DatabaseView {
@@ -61,6 +63,7 @@ struct Candidate {
   uint64_t missing = 0;  // records known to be missing
   std::optional<base::Duration> silence;
   uint64_t preference = 0;
+  base::Duration replay_lag{};  // a lagged copy comes after all others
 };
 
 struct Choice {
@@ -86,6 +89,9 @@ struct Need {
   std::string why;
 };
 Need NeedOf(const DatabaseView& view, bool group_paused);
+
+// "5s", "2h", "7d": the largest unit that it is a whole number of.
+std::string LagText(base::Duration lag);
 
 // "s2: …" lines for an event or a person.
 std::string Explain(const Choice& choice);

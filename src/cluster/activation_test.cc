@@ -64,6 +64,32 @@ TEST_F(ActiveManagerTest, ANewerTermBeatsMoreRecordsOfAnOlderOne) {
   EXPECT_EQ(Choose().target(), "s3");
 }
 
+TEST_F(ActiveManagerTest, ALaggedCopyIsTheLastResort) {
+  record("s3").replay_lag = std::chrono::hours(2);
+  record("s3").preference = 1;
+  copy("s3").replay_queue = 77;
+  copy("s2").durable = At(99);
+  EXPECT_EQ(Choose().target(), "s2");
+  EXPECT_THAT(VerdictOn("s3"), HasSubstr("lags by 2h"));
+  EXPECT_THAT(VerdictOn("s3"), HasSubstr("replay 77 commits"));
+  // The dial forbids the loss, or the other copy is gone.
+  how_.dial = MountDial::kLossless;
+  copy("s3").connected = copy("s2").connected = true;
+  EXPECT_EQ(Choose().target(), "s3");
+  how_.dial = MountDial::kGood;
+  copy("s2").server_alive = false;
+  EXPECT_EQ(Choose().target(), "s3");
+}
+
+TEST(LagText, TakesTheLargestWholeUnit) {
+  EXPECT_EQ(LagText(kReplayLagMax), "14d");
+  EXPECT_EQ(LagText(std::chrono::hours(2)), "2h");
+  EXPECT_EQ(LagText(std::chrono::minutes(90)), "90m");
+  EXPECT_EQ(LagText(seconds(61)), "61s");
+  EXPECT_EQ(LagText(milliseconds(1500)), "1500ms");
+  EXPECT_EQ(LagText({}), "0ms");
+}
+
 TEST_F(ActiveManagerTest, PreferenceDecidesBetweenEqualsOnly) {
   record("s3").preference = 1;
   EXPECT_EQ(Choose().target(), "s3");
@@ -99,12 +125,27 @@ TEST_F(ActiveManagerTest, SaysWhyACopyIsNoCandidate) {
 
 TEST_F(ActiveManagerTest, LosslessNeedsTheFormerActivesOwnWord) {
   how_.dial = MountDial::kLossless;
+  view_.record.term = base::Term(4);
   EXPECT_THAT(VerdictOn("s2"), HasSubstr("dial is lossless"));
-  EXPECT_EQ(Choose().target(), "");
   copy("s3").connected = true;
+  EXPECT_EQ(Choose().target(), "") << "it may be mounted still";
+  copy("s3").final_term = base::Term(3);
+  EXPECT_EQ(Choose().target(), "") << "it was mounted again since";
+  copy("s3").final_term = base::Term(4);
   EXPECT_EQ(Choose().target(), "s3");
+  copy("s3").connected = false;
+  EXPECT_EQ(Choose().target(), "s3");
+  EXPECT_THAT(VerdictOn("s3"), HasSubstr("has said that term 4 ended"));
   copy("s3").durable = At(99);
   EXPECT_EQ(Choose().target(), "");
+}
+
+TEST_F(ActiveManagerTest, WhoKnowsTheEndNeedsNoRecentWord) {
+  view_.record.term = base::Term(4);
+  copy("s2").silence = copy("s3").silence = std::chrono::hours(1);
+  EXPECT_EQ(Choose().target(), "");
+  copy("s3").final_term = base::Term(4);
+  EXPECT_EQ(Choose().target(), "s3");
 }
 
 TEST_F(ActiveManagerTest, TheDialBoundsRecordsAndSilence) {

@@ -4,109 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "cluster/record_fields.h"
 
 namespace understudy::cluster {
-namespace {
-
-using Json = nlohmann::json;
-
-// Reads fields of one object; the first one of the wrong type is what status() says.
-class Fields {
- public:
-  Fields(std::string_view key, const Json& object) : key_(key), object_(object) {
-    if (!object_.is_object()) Fail("is not a JSON object");
-  }
-
-  const base::Status& status() const { return status_; }
-
-  void Get(const char* name, std::string& out) {
-    const Json* field = Find(name);
-    if (field == nullptr) return;
-    if (!field->is_string()) return Fail(fmt::format("{} is not a string", name));
-    out = field->get_ref<const std::string&>();
-  }
-  void Get(const char* name, uint64_t& out) {
-    const Json* field = Find(name);
-    if (field == nullptr) return;
-    if (!field->is_number_unsigned()) return Fail(fmt::format("{} is not a number", name));
-    out = field->get<uint64_t>();
-  }
-  void Get(const char* name, bool& out) {
-    const Json* field = Find(name);
-    if (field == nullptr) return;
-    if (!field->is_boolean()) return Fail(fmt::format("{} is not true or false", name));
-    out = field->get<bool>();
-  }
-  void Get(const char* name, base::WallTime& out) {
-    std::string text;
-    Get(name, text);
-    if (text.empty()) return;
-    const base::Result<base::WallTime> time = base::FromRfc3339(text);
-    if (!time.ok()) return Fail(fmt::format("{} is not a time", name));
-    out = *time;
-  }
-  void Get(const char* name, base::Position& out) {
-    const Json* field = Find(name);
-    if (field == nullptr) return;
-    Fields position(key_, *field);
-    position.Get("term", out.term.value);
-    position.Get("seq", out.seq.value);
-    if (!position.status().ok()) status_ = position.status();
-  }
-  void Get(const char* name, base::DatabaseId& out) {
-    std::string text;
-    Get(name, text);
-    const base::Result<base::DatabaseId> id = base::DatabaseId::FromHex(text);
-    if (!id.ok()) return Fail(fmt::format("{} is not a database id", name));
-    out = *id;
-  }
-  const Json* Array(const char* name) {
-    const Json* field = Find(name);
-    if (field == nullptr) return nullptr;
-    if (field->is_array()) return field;
-    Fail(fmt::format("{} is not a list", name));
-    return nullptr;
-  }
-  void Require(bool condition, std::string_view what) {
-    if (!condition) Fail(std::string(what));
-  }
-
- private:
-  const Json* Find(const char* name) {
-    if (!status_.ok()) return nullptr;
-    const auto found = object_.find(name);
-    return found == object_.end() ? nullptr : &*found;
-  }
-  void Fail(const std::string& what) {
-    if (status_.ok()) status_ = base::Corruption(fmt::format("coordinator key {}: {}", key_, what));
-  }
-
-  const std::string key_;
-  const Json& object_;
-  base::Status status_;
-};
-
-// A replacement character instead of an exception for text that is not UTF-8 (paths may be
-// anything).
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-Json ToObject(base::Position position) {
-  return {{"term", position.term.value}, {"seq", position.seq.value}};
-}
-
-base::Result<Json> Parse(std::string_view key, const std::string& text) {
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) {
-    return base::Corruption(fmt::format("coordinator key {}: is not JSON", key));
-  }
-  return json;
-}
-
-}  // namespace
-
 const CopyRecord* DatabaseRecord::FindCopy(std::string_view server) const {
   const auto found = std::find_if(copies.begin(), copies.end(),
                                   [&](const CopyRecord& copy) { return copy.server == server; });
@@ -152,12 +53,13 @@ DialBounds BoundsOf(MountDial dial) {
 }
 
 std::string ToJson(const ServerRecord& record) {
-  return Dump({{"name", record.name},
-               {"address", record.address},
-               {"web", record.web},
-               {"version", record.version},
-               {"identity", record.identity},
-               {"started", base::ToRfc3339(record.started)}});
+  return DumpRecord({{"name", record.name},
+                     {"address", record.address},
+                     {"web", record.web},
+                     {"version", record.version},
+                     {"identity", record.identity},
+                     {"authority", record.authority},
+                     {"started", base::ToRfc3339(record.started)}});
 }
 
 std::string ToJson(const DatabaseRecord& record) {
@@ -170,6 +72,7 @@ std::string ToJson(const DatabaseRecord& record) {
                       {"incarnation", copy.incarnation},
                       {"preference", copy.preference},
                       {"activation_suspended", copy.activation_suspended},
+                      {"replay_lag_ms", copy.replay_lag / std::chrono::milliseconds(1)},
                       {"seed_bandwidth", copy.seed_bandwidth}});
   }
   Json history = Json::array();
@@ -180,61 +83,67 @@ std::string ToJson(const DatabaseRecord& record) {
                        {"time", base::ToRfc3339(start.time)},
                        {"reason", start.reason}});
   }
-  return Dump({{"name", record.name},
-               {"id", record.id.ToHex()},
-               {"file", record.file},
-               {"active", record.active},
-               {"term", record.term.value},
-               {"created", base::ToRfc3339(record.created)},
-               {"copies", std::move(copies)},
-               {"dial", MountDialName(record.dial)},
-               {"dismounted", record.dismounted},
-               {"move_reason", record.move_reason},
-               {"history", std::move(history)}});
+  return DumpRecord({{"name", record.name},
+                     {"id", record.id.ToHex()},
+                     {"file", record.file},
+                     {"active", record.active},
+                     {"term", record.term.value},
+                     {"created", base::ToRfc3339(record.created)},
+                     {"copies", std::move(copies)},
+                     {"dial", MountDialName(record.dial)},
+                     {"dismounted", record.dismounted},
+                     {"move_reason", record.move_reason},
+                     {"history", std::move(history)}});
 }
 
-std::string ToJson(const GroupRecord& record) { return Dump({{"paused", record.paused}}); }
+std::string ToJson(const GroupRecord& record) {
+  return DumpRecord({{"paused", record.paused},
+                     {"failsafe", record.failsafe},
+                     {"rebalance_every_s",
+                      static_cast<uint64_t>(record.rebalance_every / std::chrono::seconds(1))}});
+}
 
 std::string ToJson(const CopyStatusRecord& record) {
-  return Dump({{"database", record.database},
-               {"server", record.server},
-               {"incarnation", record.incarnation},
-               {"path", record.path},
-               {"state", record.state},
-               {"error", record.error},
-               {"copied", ToObject(record.copied)},
-               {"durable", ToObject(record.durable)},
-               {"replayed", ToObject(record.replayed)},
-               {"copy_queue", record.copy_queue},
-               {"observed", base::ToRfc3339(record.observed)}});
+  return DumpRecord({{"database", record.database},
+                     {"server", record.server},
+                     {"incarnation", record.incarnation},
+                     {"path", record.path},
+                     {"state", record.state},
+                     {"error", record.error},
+                     {"copied", ToObject(record.copied)},
+                     {"durable", ToObject(record.durable)},
+                     {"replayed", ToObject(record.replayed)},
+                     {"copy_queue", record.copy_queue},
+                     {"observed", base::ToRfc3339(record.observed)}});
 }
 
 std::string ToJson(const Event& event) {
-  return Dump({{"id", event.id},
-               {"time", base::ToRfc3339(event.time)},
-               {"number", static_cast<uint64_t>(event.number)},
-               {"severity", SeverityName(event.severity)},
-               {"server", event.server},
-               {"database", event.database},
-               {"message", event.message}});
+  return DumpRecord({{"id", event.id},
+                     {"time", base::ToRfc3339(event.time)},
+                     {"number", static_cast<uint64_t>(event.number)},
+                     {"severity", SeverityName(event.severity)},
+                     {"server", event.server},
+                     {"database", event.database},
+                     {"message", event.message}});
 }
 
 base::Result<ServerRecord> ServerFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   ServerRecord record;
   fields.Get("name", record.name);
   fields.Get("address", record.address);
   fields.Get("web", record.web);
   fields.Get("version", record.version);
   fields.Get("identity", record.identity);
+  fields.Get("authority", record.authority);
   fields.Get("started", record.started);
   RETURN_IF_ERROR(fields.status());
   return record;
 }
 
 static base::Result<TermStart> TermStartFromJson(std::string_view key, const Json& json) {
-  Fields fields(key, json);
+  RecordFields fields(key, json);
   TermStart start;
   fields.Get("term", start.term.value);
   fields.Get("after", start.after);
@@ -246,8 +155,8 @@ static base::Result<TermStart> TermStartFromJson(std::string_view key, const Jso
 }
 
 base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   DatabaseRecord record;
   fields.Get("name", record.name);
   fields.Get("id", record.id);
@@ -258,7 +167,7 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
   if (const Json* copies = fields.Array("copies"); copies != nullptr) {
     fields.Require(copies->size() <= kCopiesMax, "has too many copies");
     for (const Json& item : *copies) {
-      Fields copy_fields(key, item);
+      RecordFields copy_fields(key, item);
       CopyRecord copy;
       copy_fields.Get("server", copy.server);
       copy_fields.Get("path", copy.path);
@@ -267,6 +176,10 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
       copy_fields.Get("incarnation", copy.incarnation);
       copy_fields.Get("preference", copy.preference);
       copy_fields.Get("activation_suspended", copy.activation_suspended);
+      uint64_t replay_lag_ms = 0;
+      copy_fields.Get("replay_lag_ms", replay_lag_ms);
+      constexpr uint64_t kLagMsMax = kReplayLagMax / std::chrono::milliseconds(1);
+      copy.replay_lag = std::chrono::milliseconds(std::min(replay_lag_ms, kLagMsMax));
       copy_fields.Get("seed_bandwidth", copy.seed_bandwidth);
       RETURN_IF_ERROR(copy_fields.status());
       record.copies.push_back(std::move(copy));
@@ -291,17 +204,22 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
 }
 
 base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   GroupRecord record;
+  uint64_t rebalance_every_s = 0;
   fields.Get("paused", record.paused);
+  fields.Get("failsafe", record.failsafe);
+  fields.Get("rebalance_every_s", rebalance_every_s);
+  record.rebalance_every =
+      std::chrono::seconds(std::min<uint64_t>(rebalance_every_s, kRebalanceEveryMax.count()));
   RETURN_IF_ERROR(fields.status());
   return record;
 }
 
 base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   CopyStatusRecord record;
   fields.Get("database", record.database);
   fields.Get("server", record.server);
@@ -319,8 +237,8 @@ base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const st
 }
 
 base::Result<Event> EventFromJson(std::string_view key, const std::string& text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(key, text));
-  Fields fields(key, json);
+  ASSIGN_OR_RETURN(const Json json, ParseRecord(key, text));
+  RecordFields fields(key, json);
   Event event;
   uint64_t number = 0;
   std::string severity;

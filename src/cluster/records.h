@@ -22,6 +22,11 @@ namespace understudy::cluster {
 // Of one database, as in an availability group of Exchange.
 inline constexpr size_t kCopiesMax = 16;
 inline constexpr size_t kHistoryMax = 64;  // terms remembered; older ones are dropped
+// How long a lagged copy may hold log back (docs/design/0008-lagged-copies.md), as in Exchange.
+inline constexpr base::Duration kReplayLagMax = std::chrono::hours(14 * 24);
+// Of GroupRecord::rebalance_every.
+inline constexpr std::chrono::seconds kRebalanceEveryMin{10};
+inline constexpr std::chrono::seconds kRebalanceEveryMax{7 * 24 * 3600};
 
 struct ServerRecord {
   std::string name;
@@ -31,6 +36,7 @@ struct ServerRecord {
   std::string
       identity;  // random, kept in the data directory: a restarted daemon is the same server
   base::WallTime started;
+  bool authority = false;  // it has the key that signs the group's certificates
   // Not in the record: its lease lives. last_seen is in the leased key.
   bool alive = false;
   base::WallTime last_seen;
@@ -45,6 +51,8 @@ struct CopyRecord {
   // Activation preference: among equally good copies the lowest number is mounted; 0: none.
   uint64_t preference = 0;
   bool activation_suspended = false;  // never mounted automatically
+  // Log is replayed only once it has been on this server for so long; 0: at once.
+  base::Duration replay_lag{};
   uint64_t seed_bandwidth = 0;        // bytes a second; 0: what its server allows
 
   bool operator==(const CopyRecord&) const = default;
@@ -96,6 +104,11 @@ struct DatabaseRecord {
 // What holds for the whole group.
 struct GroupRecord {
   bool paused = false;  // nothing is moved without a person
+  // Without the coordinator the active copies stay mounted while every server confirms it
+  // (server/failsafe.h).
+  bool failsafe = false;
+  // So often active copies are moved to where their activation preference says; 0: by a person.
+  base::Duration rebalance_every{};
   Revision modified = 0;
 };
 
@@ -116,6 +129,12 @@ struct CopyStatusRecord {
 
 // Event numbers: those of MSExchangeRepl where it has one for the same thing.
 enum class EventNumber : uint32_t {
+  // On the active copy's server, of a backup of another copy (ESE's numbers for surrogate backups).
+  kSurrogateBackup = 210,
+  kSurrogateIncremental = 211,
+  kSurrogateCompleted = 213,
+  kSurrogateFailed = 214,
+  kSurrogateExpired = 215,
   kServerStarted = 2001,
   kServerStopped = 2002,
   kServerLost = 2003,
@@ -130,12 +149,21 @@ enum class EventNumber : uint32_t {
   kFailover = 2018,
   kFailoverImpossible = 2019,
   kSettingChanged = 2005,
+  kFailsafeEntered = 2006,
+  kFailsafeLeft = 2007,
+  kFailsafeRefused = 2008,
+  kSuperseded = 2009,
   kCopyAdded = 2020,
   kCopyRemoved = 2021,
   kCopySuspended = 2022,
   kCopyResumed = 2023,
   kCopyStateChanged = 2024,
   kCopyFailed = 2025,
+  kRebalanceFailed = 2026,
+  kPlayDownStarted = 2027,
+  kPlayDownEnded = 2028,
+  kCopyExtracted = 2029,
+  kContentReplaced = 2037,
   kSeedStarted = 2030,
   kSeedCompleted = 2031,
   kSeedFailed = 2032,
@@ -146,6 +174,9 @@ enum class EventNumber : uint32_t {
   kBackupStarted = 2040,
   kBackupCompleted = 2041,
   kBackupFailed = 2042,
+  kBackupAlone = 2043,      // the coordinator or the active copy's server cannot be told of it
+  kBackupNotAlone = 2044,   // again
+  kBackupAbandoned = 2045,  // its requester is silent
   kCaptureFailed = 2050,
   kGapHealed = 2051,
   kRolledForward = 2052,
@@ -155,6 +186,12 @@ enum class EventNumber : uint32_t {
   kDamageNotRepaired = 2072,
   kScrubStopped = 2073,
   kHookFailed = 2060,
+  kServerJoined = 2070,
+  kServerRemoved = 2071,
+  kCertificateIssued = 2072,
+  kCertificateRenewed = 2073,
+  kCertificateNotRenewed = 2074,
+  kTokenMade = 2075,
   kConnectionLost = 2153,
   kConnectionRestored = 2154,
 };

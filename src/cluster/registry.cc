@@ -203,17 +203,40 @@ base::Result<GroupRecord> Registry::Group() {
   return record;
 }
 
-base::Result<GroupRecord> Registry::SetPaused(bool paused) {
+base::Result<GroupRecord> Registry::UpdateGroup(const GroupEdit& edit) {
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     ASSIGN_OR_RETURN(GroupRecord record, Group());
-    if (record.paused == paused) return record;
-    record.paused = paused;
+    const std::string before = ToJson(record);
+    edit(record);
+    if (ToJson(record) == before) return record;
     ASSIGN_OR_RETURN(const TxnResult result,
                      coordinator_.Txn({{kGroupKey, record.modified}},
                                       {Operation::Put(kGroupKey, ToJson(record))}));
     if (result.committed) return record;
   }
   return LostEveryRound(kGroupKey);
+}
+
+base::Result<GroupSettings> Registry::Settings() {
+  ASSIGN_OR_RETURN(const std::optional<KeyValue> pair, Find(coordinator_, kSettingsKey));
+  if (!pair) return GroupSettings();
+  return GroupSettings::FromJson(kSettingsKey, pair->value);
+}
+
+base::Result<GroupSettings> Registry::SetSetting(const std::string& name, uint64_t value) {
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    ASSIGN_OR_RETURN(const std::optional<KeyValue> pair, Find(coordinator_, kSettingsKey));
+    GroupSettings settings;
+    if (pair) {
+      ASSIGN_OR_RETURN(settings, GroupSettings::FromJson(kSettingsKey, pair->value));
+    }
+    RETURN_IF_ERROR(settings.Set(name, value));
+    ASSIGN_OR_RETURN(const TxnResult result,
+                     coordinator_.Txn({{kSettingsKey, pair ? pair->modified : 0}},
+                                      {Operation::Put(kSettingsKey, settings.ToJson())}));
+    if (result.committed) return settings;
+  }
+  return LostEveryRound(kSettingsKey);
 }
 
 base::Result<std::set<std::string>> Registry::Maintenance() {

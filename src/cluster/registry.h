@@ -6,6 +6,7 @@
 //   databases/<name>          DatabaseRecord        changed by compare-and-set only
 //   status/<database>/<server>  CopyStatusRecord    last known, written by that server
 //   kept/<database id>/<server>  "true": leave the files of the removed copy
+//   settings                  GroupSettings         those that were changed
 //   events/<id in 16 digits>  Event                 the newest kEventsKept
 //   events_last               id of the newest event
 //
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "cluster/coordinator.h"
+#include "cluster/group_settings.h"
 #include "cluster/records.h"
 #include "env/env.h"
 
@@ -39,6 +41,7 @@ class Registry {
   static constexpr const char* kGroupKey = "group";
   static constexpr const char* kMaintenancePrefix = "maintenance/";
   static constexpr const char* kManagerKey = "manager";
+  static constexpr const char* kSettingsKey = "settings";
 
   // `coordinator` and `env` are borrowed.
   Registry(env::Env& env, Coordinator& coordinator) : env_(env), coordinator_(coordinator) {}
@@ -76,7 +79,10 @@ class Registry {
   base::Result<bool> GiveUpMount(const DatabaseRecord& seen, const std::string& target);
 
   base::Result<GroupRecord> Group();
-  base::Result<GroupRecord> SetPaused(bool paused);
+  using GroupEdit = std::function<void(GroupRecord&)>;
+  base::Result<GroupRecord> UpdateGroup(const GroupEdit& edit);
+  base::Result<GroupSettings> Settings();
+  base::Result<GroupSettings> SetSetting(const std::string& name, uint64_t value);
   // Servers on which nothing is to be mounted.
   base::Result<std::set<std::string>> Maintenance();
   base::Status SetMaintenance(const std::string& server, bool on);

@@ -36,6 +36,7 @@ class RegistryTest : public testing::Test {
     record.active = "s1";
     record.copies = {{"s1", "/data/orders.db", false, ""},
                      {"s2", "/var/lib/orders.db", true, "disk \"full\" \xff"}};
+    record.copies[0].replay_lag = std::chrono::hours(2);
     return record;
   }
 
@@ -144,6 +145,7 @@ TEST(Records, DamagedJsonIsCorruptionNeverACrash) {
       R"({"name":"a","id":"000102030405060708090a0b0c0d0e0f","active":"s1",)"
       R"("term":1,"created":"2026-01-01T00:00:00Z","copies":[{"server":"s1"}]})";
   ASSERT_TRUE(DatabaseFromJson("k", good).ok());
+  EXPECT_EQ(DatabaseFromJson("k", good)->copies[0].replay_lag, base::Duration(0));
   for (size_t at = 0; at < good.size(); ++at) {
     for (const char with : {'\0', '"', '9', '{', '\xff'}) {
       std::string bad = good;
@@ -155,6 +157,16 @@ TEST(Records, DamagedJsonIsCorruptionNeverACrash) {
     }
     EXPECT_FALSE(DatabaseFromJson("k", good.substr(0, at)).ok());
   }
+}
+
+TEST(Records, ALagIsAtMostWhatACopyCanHave) {
+  DatabaseRecord record;
+  record.name = record.active = "a";
+  record.copies.emplace_back();
+  record.copies[0].replay_lag = std::chrono::hours(24 * 365);
+  const auto parsed = DatabaseFromJson("k", ToJson(record));
+  ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
+  EXPECT_EQ(parsed->copies[0].replay_lag, kReplayLagMax);
 }
 
 TEST(Records, AFieldOfTheWrongTypeIsNamed) {

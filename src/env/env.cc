@@ -40,14 +40,29 @@ base::Result<base::Bytes> ReadFile(Env& env, const std::string& path, uint64_t b
   return content;
 }
 
-Status WriteFileAtomically(Env& env, const std::string& path, base::ByteView content) {
+namespace {
+
+Status Replace(Env& env, const std::string& path, base::ByteView content, OpenMode mode) {
   const std::string temporary = path + ".tmp";
-  ASSIGN_OR_RETURN(auto file, env.Open(temporary, OpenMode::kCreateTruncate));
+  ASSIGN_OR_RETURN(auto file, env.Open(temporary, mode));
   RETURN_IF_ERROR(file->WriteAt(0, content));
   RETURN_IF_ERROR(file->Sync());
   RETURN_IF_ERROR(file->Close());
   RETURN_IF_ERROR(env.Rename(temporary, path));
   return env.SyncDirectory(DirectoryOf(path));
+}
+
+}  // namespace
+
+Status WriteFileAtomically(Env& env, const std::string& path, base::ByteView content) {
+  return Replace(env, path, content, OpenMode::kCreateTruncate);
+}
+
+Status WritePrivateFileAtomically(Env& env, const std::string& path, base::ByteView content) {
+  // One that a crash left behind may be readable by others: it is not written into.
+  const Status removed = env.Remove(path + ".tmp");
+  if (!removed.ok() && removed.code() != base::Code::kNotFound) return removed;
+  return Replace(env, path, content, OpenMode::kCreateNewPrivate);
 }
 
 }  // namespace understudy::env

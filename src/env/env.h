@@ -53,11 +53,12 @@ class File {
 };
 
 enum class OpenMode {
-  kRead,            // must exist
-  kReadWrite,       // must exist
-  kCreate,          // read and write; made if absent, kept if present
-  kCreateNew,       // read and write; kAlreadyExists if present
-  kCreateTruncate,  // read and write; emptied if present
+  kRead,              // must exist
+  kReadWrite,         // must exist
+  kCreate,            // read and write; made if absent, kept if present
+  kCreateNew,         // read and write; kAlreadyExists if present
+  kCreateTruncate,    // read and write; emptied if present
+  kCreateNewPrivate,  // as kCreateNew, and nobody but the owner may open it (mode 0600)
 };
 
 struct FileStat {
@@ -117,6 +118,8 @@ base::Result<base::Bytes> ReadFile(Env& env, const std::string& path, uint64_t b
 // Replaces `path` so that after a crash it holds the old content or the new, never a part.
 // ENSURES: the new content and its name are on disk. Uses path + ".tmp".
 base::Status WriteFileAtomically(Env& env, const std::string& path, base::ByteView content);
+// The same for a secret: nobody but the owner may ever read it, nor what it is made from.
+base::Status WritePrivateFileAtomically(Env& env, const std::string& path, base::ByteView content);
 
 // The real one. One for the whole process.
 Env& PosixEnv();

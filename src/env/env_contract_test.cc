@@ -62,6 +62,9 @@ TEST_P(EnvContract, CreateKeepsWhatIsThereCreateNewRefusesItCreateTruncateEmptie
   EXPECT_TRUE(env_.Open(Path("a"), OpenMode::kCreateTruncate).ok());
   EXPECT_EQ(Get("a"), "");
   EXPECT_TRUE(env_.Open(Path("b"), OpenMode::kCreateNew).ok());
+  EXPECT_TRUE(env_.Open(Path("c"), OpenMode::kCreateNewPrivate).ok());
+  EXPECT_EQ(env_.Open(Path("c"), OpenMode::kCreateNewPrivate).status().code(),
+            Code::kAlreadyExists);
 }
 
 TEST_P(EnvContract, AFileOpenedForReadingCannotBeWritten) {

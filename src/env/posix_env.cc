@@ -119,7 +119,8 @@ int OpenFlags(OpenMode mode) {
     case OpenMode::kRead: return O_RDONLY;
     case OpenMode::kReadWrite: return O_RDWR;
     case OpenMode::kCreate: return O_RDWR | O_CREAT;
-    case OpenMode::kCreateNew: return O_RDWR | O_CREAT | O_EXCL;
+    case OpenMode::kCreateNew:
+    case OpenMode::kCreateNewPrivate: return O_RDWR | O_CREAT | O_EXCL;
     case OpenMode::kCreateTruncate: return O_RDWR | O_CREAT | O_TRUNC;
   }
   return O_RDONLY;
@@ -128,7 +129,8 @@ int OpenFlags(OpenMode mode) {
 class PosixEnvironment final : public Env {
  public:
   Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
-    const int descriptor = ::open(path.c_str(), OpenFlags(mode) | O_CLOEXEC, 0640);
+    const mode_t access = mode == OpenMode::kCreateNewPrivate ? 0600 : 0640;
+    const int descriptor = ::open(path.c_str(), OpenFlags(mode) | O_CLOEXEC, access);
     if (descriptor < 0) return FromErrno("open", path, errno);
     return std::unique_ptr<File>(new PosixFile(descriptor, path));
   }

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 
 #include <algorithm>
 #include <utility>
@@ -23,6 +25,8 @@ constexpr int kReconnectMsMax = 1'000;
 constexpr base::Duration kFailedPause = std::chrono::milliseconds(50);
 // How long a message's reason for a failed connection is waited for.
 constexpr base::Duration kReasonLimit = std::chrono::milliseconds(200);
+
+constexpr unsigned kFilesEverySeconds = 1;
 
 constexpr const char* kTokenKey = "token";
 constexpr const char* kLeaderKey = "hasleader";
@@ -49,7 +53,18 @@ grpc::ChannelArguments Arguments() {
   return arguments;
 }
 
+// The host of an endpoint is checked here as with the other kind.
+std::shared_ptr<grpc::ChannelCredentials> RenewedCredentials(const EtcdOptions& options) {
+  grpc::experimental::TlsChannelCredentialsOptions tls;
+  tls.set_certificate_provider(std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      options.identity_file, options.identity_file, options.ca_file, kFilesEverySeconds));
+  tls.watch_root_certs();
+  tls.watch_identity_key_cert_pairs();
+  return grpc::experimental::TlsCredentials(tls);
+}
+
 std::shared_ptr<grpc::ChannelCredentials> Credentials(const EtcdOptions& options) {
+  if (!options.identity_file.empty()) return RenewedCredentials(options);
   if (options.ca.empty()) return grpc::InsecureChannelCredentials();
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = options.ca;
@@ -88,6 +103,7 @@ EtcdClient::EtcdClient(EtcdOptions options) : options_(std::move(options)) {
     endpoint.watch = etcdserverpb::Watch::NewStub(endpoint.channel);
     endpoint.lease = etcdserverpb::Lease::NewStub(endpoint.channel);
     endpoint.auth = etcdserverpb::Auth::NewStub(endpoint.channel);
+    endpoint.cluster = etcdserverpb::Cluster::NewStub(endpoint.channel);
   }
 }
 

@@ -49,6 +49,7 @@ class EtcdClient {
     std::unique_ptr<etcdserverpb::Watch::Stub> watch;
     std::unique_ptr<etcdserverpb::Lease::Stub> lease;
     std::unique_ptr<etcdserverpb::Auth::Stub> auth;
+    std::unique_ptr<etcdserverpb::Cluster::Stub> cluster;
   };
   using Call = std::function<grpc::Status(grpc::ClientContext&, const Endpoint&)>;
 

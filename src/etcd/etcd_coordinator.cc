@@ -144,14 +144,28 @@ base::Result<LeaseId> EtcdCoordinator::GrantLease(base::Duration ttl) {
   return response.id();
 }
 
+// A leader that was cut off from the others goes on renewing leases, up to two elections long,
+// while a new one counts them down. So a renewal counts only if a read afterwards, which a majority
+// confirms, finds etcd in the same term of its own.
 base::Status EtcdCoordinator::KeepAlive(LeaseId lease) {
+  for (int renewal = 0; renewal < kRenewalsMax; ++renewal) {
+    ASSIGN_OR_RETURN(const uint64_t renewed_in, Renew(lease));
+    ASSIGN_OR_RETURN(const Confirmed after, ReadHeader());
+    if (after.etcd_term == renewed_in) return {};
+  }
+  return base::Unavailable(
+      fmt::format("etcd elected a new leader during each of {} renewals of a lease", kRenewalsMax));
+}
+
+// The term of etcd's own, before it renewed.
+base::Result<uint64_t> EtcdCoordinator::Renew(LeaseId lease) {
   etcdserverpb::LeaseKeepAliveResponse response;
   RETURN_IF_ERROR(client_->Repeat("the renewal of a lease",
                                   [&](grpc::ClientContext& context, const Endpoint& endpoint) {
                                     return KeepAliveOnce(context, endpoint, lease, response);
                                   }));
   if (response.ttl() <= 0) return base::NotFound(fmt::format("lease {} has ended", lease));
-  return {};
+  return response.header().raft_term();
 }
 
 base::Status EtcdCoordinator::RevokeLease(LeaseId lease) {
@@ -166,6 +180,11 @@ base::Status EtcdCoordinator::RevokeLease(LeaseId lease) {
 }
 
 base::Result<Revision> EtcdCoordinator::CurrentRevision() {
+  ASSIGN_OR_RETURN(const Confirmed now, ReadHeader());
+  return now.revision;
+}
+
+base::Result<EtcdCoordinator::Confirmed> EtcdCoordinator::ReadHeader() {
   etcdserverpb::RangeRequest request;
   request.set_key(prefix_);
   request.set_count_only(true);
@@ -174,7 +193,7 @@ base::Result<Revision> EtcdCoordinator::CurrentRevision() {
                                   [&](grpc::ClientContext& context, const Endpoint& endpoint) {
                                     return endpoint.kv->Range(&context, request, &response);
                                   }));
-  return response.header().revision();
+  return Confirmed{response.header().revision(), response.header().raft_term()};
 }
 
 base::Result<Changes> EtcdCoordinator::ChangesSince(Revision revision) {

@@ -39,7 +39,15 @@ class EtcdCoordinator final : public cluster::Coordinator {
   void SetWakeup(std::function<void()> wakeup) override;
 
  private:
+  static constexpr int kRenewalsMax = 3;
+
   explicit EtcdCoordinator(EtcdOptions options);
+  base::Result<uint64_t> Renew(cluster::LeaseId lease);
+  struct Confirmed {
+    cluster::Revision revision = 0;
+    uint64_t etcd_term = 0;  // goes up with every election of a leader of etcd
+  };
+  base::Result<Confirmed> ReadHeader();
 
   const std::string prefix_;  // "/understudy/GROUP/"
   const std::unique_ptr<EtcdClient> client_;

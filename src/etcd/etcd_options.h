@@ -25,6 +25,10 @@ struct EtcdOptions {
   std::string ca;
   std::string certificate;  // ours, with its key, where etcd asks for one
   std::string key;
+  // Or the files of an identity that is renewed now and then (tls/tls_directory.h): they are read
+  // anew once a second.
+  std::string identity_file;
+  std::string ca_file;
 
   base::Duration call_limit = kCallLimit;
   base::Duration attempt_limit = kAttemptLimit;

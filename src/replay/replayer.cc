@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/diag.h"
 #include "replay/position_finder.h"
@@ -101,15 +102,26 @@ Status Replayer::ApplySome(RunResult& result) {
   const uint64_t stop_at = counters_.page_bytes + options_.run_bytes_max;
   const uint64_t stop_at_log = counters_.log_bytes + options_.run_bytes_max;
   while (counters_.page_bytes < stop_at && counters_.log_bytes < stop_at_log) {
-    ASSIGN_OR_RETURN(const auto item, reader_->Next());
-    if (!item) break;
+    ASSIGN_OR_RETURN(const bool has_part, HasPart());
+    if (!has_part) break;
     result.worked = true;
-    RETURN_IF_ERROR(ApplyPart(*item));
+    const log::LogReader::Item item = *std::exchange(part_, std::nullopt);
+    RETURN_IF_ERROR(ApplyPart(item));
     const bool is_full =
         group_bytes_ >= options_.group_bytes_max || applied().position.seq <= single_until_;
     if (!in_record() && is_full) RETURN_IF_ERROR(Publish());
   }
   return in_record() ? Status() : Publish();
+}
+
+// Whether part_ is one to apply now. A mixture that a crash left is mended whatever the limit.
+Result<bool> Replayer::HasPart() {
+  const base::Seq limit = std::max(limit_, mixed_until_);
+  if (!part_ && !in_record() && applied().position.seq >= limit) return false;
+  if (!part_) {
+    ASSIGN_OR_RETURN(part_, reader_->Next());
+  }
+  return part_ && (!part_->part.header.first() || part_->part.header.seq_last <= limit);
 }
 
 // Whatever was found in a group of several records: go over them again one by one, so that what is
@@ -245,6 +257,7 @@ Status Replayer::AbandonGroup() {
   group_bytes_ = 0;
   chain_ = log::RecordChain(replayed_, std::nullopt);
   ++counters_.rewinds;
+  part_.reset();
   ASSIGN_OR_RETURN(reader_, log_.ReadAfter(replayed_.position.seq));
   return Status();
 }

@@ -100,6 +100,10 @@ class Replayer {
   Replayer(const Replayer&) = delete;
   Replayer& operator=(const Replayer&) = delete;
 
+  // Records after `seq` stay in the log until another limit is set; what is replayed stays
+  // replayed. A record that has commits beyond it counts as after it.
+  void SetLimit(base::Seq seq) { limit_ = seq; }
+
   // Bounded: kRunBytesMax of pages, and perhaps a checkpoint of the WAL.
   base::Result<RunResult> RunOnce(base::SteadyTime now);
 
@@ -143,6 +147,7 @@ class Replayer {
   base::Status Start();
   base::Status Recover();
   base::Status ApplySome(RunResult& result);
+  base::Result<bool> HasPart();
   base::Status ApplyPart(const log::LogReader::Item& item);
   base::Status CheckPart(const log::PartHeader& header) const;
   base::Status ApplyEntry(const log::PartHeader& header, const log::Entry& entry);
@@ -164,6 +169,8 @@ class Replayer {
   log::LogStore& log_;
   std::unique_ptr<sqlite::PassiveWal> wal_;
   std::unique_ptr<log::LogReader> reader_;
+  std::optional<log::LogReader::Item> part_;  // read and not applied: at the limit. reader_ has it
+  base::Seq limit_{UINT64_MAX};
   log::EntryDecoder decoder_;
   base::Bytes image_;
   base::Bytes base_image_;

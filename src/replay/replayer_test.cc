@@ -78,6 +78,43 @@ TEST_F(ReplayerTest, FollowsTheLog) {
   EXPECT_LT(replayer_->counters().groups, replayer_->counters().records);
 }
 
+TEST_F(ReplayerTest, LeavesAloneWhatIsAfterItsLimit) {
+  Open();
+  fixture_.Workload(60);
+  const uint64_t last = fixture_.log().durable().seq.value;
+  for (uint64_t limit = 0; limit <= last + 5; limit += 7) {
+    replayer_->SetLimit(base::Seq(limit));
+    ASSERT_TRUE(RunToEnd().ok());
+    const uint64_t at = replayer_->replayed().position.seq.value;
+    EXPECT_EQ(at, std::clamp(limit, fixture_.start().at.position.seq.value, last));
+    EXPECT_EQ(replayer_->replayed().checksum, fixture_.checksums().at(at));
+    replayer_->SetLimit(base::Seq(0));  // what is replayed stays
+    ASSERT_TRUE(RunToEnd().ok());
+    EXPECT_EQ(replayer_->replayed().position.seq.value, at);
+  }
+  replayer_->SetLimit(base::Seq(UINT64_MAX));
+  ASSERT_TRUE(RunToEnd().ok());
+  ExpectAtEnd();
+}
+
+TEST_F(ReplayerTest, ALimitHoldsAfterARestartAndLargeRecordsWait) {
+  Open();
+  fixture_.Workload(10);
+  const base::Seq before = fixture_.log().durable().seq;
+  fixture_.Insert(60000, 500);  // a record of many parts
+  fixture_.Capture();
+  replayer_->SetLimit(before);
+  ASSERT_TRUE(RunToEnd().ok());
+  EXPECT_EQ(replayer_->replayed().position.seq, before);
+  Open();
+  replayer_->SetLimit(before);
+  ASSERT_TRUE(RunToEnd().ok());
+  EXPECT_EQ(replayer_->replayed().position.seq, before);
+  replayer_->SetLimit(base::Seq(before.value + 1));
+  ASSERT_TRUE(RunToEnd().ok());
+  ExpectAtEnd();
+}
+
 TEST_F(ReplayerTest, StreamsARecordLargerThanItsMemory) {
   Open();
   fixture_.Insert(60000, 500);

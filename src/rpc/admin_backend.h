@@ -43,6 +43,9 @@ class AdminBackend {
   virtual base::Result<v1::SuspendCopyResponse> SuspendCopy(const v1::SuspendCopyRequest&) = 0;
   virtual base::Result<v1::ResumeCopyResponse> ResumeCopy(const v1::ResumeCopyRequest&) = 0;
   virtual base::Result<v1::ReseedCopyResponse> ReseedCopy(const v1::ReseedCopyRequest&) = 0;
+  virtual base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest&) = 0;
+  virtual base::Status ActivateCopy(const v1::ActivateCopyRequest&, const CallContext&,
+                                    const Sender<v1::ActivateCopyResponse>&) = 0;
   virtual base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest&) = 0;
   virtual base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest&) = 0;
   virtual base::Status ExportLost(const v1::ExportLostRequest&, const CallContext&,
@@ -55,6 +58,17 @@ class AdminBackend {
   virtual base::Result<v1::SetDatabaseResponse> SetDatabase(const v1::SetDatabaseRequest&) = 0;
   virtual base::Result<v1::SetCopyResponse> SetCopy(const v1::SetCopyRequest&) = 0;
   virtual base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) = 0;
+  virtual base::Result<v1::RebalanceResponse> Rebalance(const v1::RebalanceRequest&) = 0;
+  virtual base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) = 0;
+  virtual base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest&) = 0;
+  virtual base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest&) = 0;
+  virtual base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest&) = 0;
+  virtual base::Result<v1::WritersResponse> Writers(const v1::WritersRequest&) = 0;
+  virtual base::Result<v1::AnnounceBackupResponse> AnnounceBackup(
+      const v1::AnnounceBackupRequest&) = 0;
+  virtual base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) = 0;
+  virtual base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) = 0;
+  virtual base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) = 0;
   virtual base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) = 0;
   virtual base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) = 0;
   virtual base::Result<v1::ScrubResponse> Scrub(const v1::ScrubRequest&) = 0;

@@ -8,6 +8,7 @@
 
 #include "rpc/channel_args.h"
 #include "rpc/status_codec.h"
+#include "rpc/tls_credentials.h"
 #include "understudy/v1/admin.grpc.pb.h"
 
 namespace understudy::rpc {
@@ -69,11 +70,13 @@ AdminClient::AdminClient(std::unique_ptr<State> state) : state_(std::move(state)
 AdminClient::~AdminClient() = default;
 
 base::Result<std::unique_ptr<AdminClient>> AdminClient::Connect(const std::string& address,
-                                                                base::Duration timeout) {
+                                                                base::Duration timeout,
+                                                                const ChannelSecurity& security) {
   auto state = std::make_unique<State>();
   state->address = address;
-  state->channel =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), ClientArguments());
+  grpc::ChannelArguments arguments = ClientArguments();
+  const auto credentials = ChannelCredentials(security, arguments);
+  state->channel = grpc::CreateCustomChannel(address, credentials, arguments);
   state->stub = v1::Admin::NewStub(state->channel);
 
   v1::HelloRequest request;
@@ -139,6 +142,15 @@ base::Result<v1::ReseedCopyResponse> AdminClient::ReseedCopy(const v1::ReseedCop
                                                              base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::ReseedCopy, request, timeout);
 }
+base::Result<v1::PlayDownCopyResponse> AdminClient::PlayDownCopy(
+    const v1::PlayDownCopyRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::PlayDownCopy, request, timeout);
+}
+base::Status AdminClient::ActivateCopy(const v1::ActivateCopyRequest& request,
+                                       const Receiver<v1::ActivateCopyResponse>& receive) {
+  grpc::ClientContext context;
+  return state_->Drain(context, *state_->stub->ActivateCopy(&context, request), receive);
+}
 base::Result<v1::ListLostResponse> AdminClient::ListLost(const v1::ListLostRequest& request,
                                                          base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::ListLost, request, timeout);
@@ -185,7 +197,47 @@ base::Result<v1::SetGroupResponse> AdminClient::SetGroup(const v1::SetGroupReque
                                                          base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::SetGroup, request, timeout);
 }
+base::Result<v1::RebalanceResponse> AdminClient::Rebalance(const v1::RebalanceRequest& request,
+                                                           base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Rebalance, request, timeout);
+}
+base::Result<v1::ConfirmResponse> AdminClient::Confirm(const v1::ConfirmRequest& request,
+                                                       base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Confirm, request, timeout);
+}
 
+base::Result<v1::BackupSessionStatus> AdminClient::BeginBackup(
+    const v1::BeginBackupRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::BeginBackup, request, timeout);
+}
+base::Result<v1::BackupSessionStatus> AdminClient::BackupStatus(
+    const v1::BackupStatusRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::BackupStatus, request, timeout);
+}
+base::Result<v1::BackupSessionStatus> AdminClient::EndBackup(const v1::EndBackupRequest& request,
+                                                             base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::EndBackup, request, timeout);
+}
+base::Result<v1::WritersResponse> AdminClient::Writers(const v1::WritersRequest& request,
+                                                       base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Writers, request, timeout);
+}
+base::Result<v1::AnnounceBackupResponse> AdminClient::AnnounceBackup(
+    const v1::AnnounceBackupRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::AnnounceBackup, request, timeout);
+}
+base::Result<v1::HoldsResponse> AdminClient::Holds(const v1::HoldsRequest& request,
+                                                   base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Holds, request, timeout);
+}
+base::Result<v1::GetSettingsResponse> AdminClient::GetSettings(
+    const v1::GetSettingsRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::GetSettings, request, timeout);
+}
+base::Result<v1::GetSettingsResponse> AdminClient::SetSetting(const v1::SetSettingRequest& request,
+                                                              base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::SetSetting, request, timeout);
+}
 base::Result<v1::MaintenanceResponse> AdminClient::Maintenance(
     const v1::MaintenanceRequest& request, base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::Maintenance, request, timeout);

@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "base/time.h"
+#include "rpc/channel_security.h"
 #include "rpc/protocol.h"
 #include "understudy/v1/admin.pb.h"
 
@@ -23,7 +24,8 @@ class AdminClient {
  public:
   // `address` is "host:port" or "unix:/path".
   static base::Result<std::unique_ptr<AdminClient>> Connect(
-      const std::string& address, base::Duration timeout = kConnectTimeoutDefault);
+      const std::string& address, base::Duration timeout = kConnectTimeoutDefault,
+      const ChannelSecurity& security = {});
   ~AdminClient();
   AdminClient(const AdminClient&) = delete;
   AdminClient& operator=(const AdminClient&) = delete;
@@ -58,6 +60,11 @@ class AdminClient {
                                                   base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::ReseedCopyResponse> ReseedCopy(const v1::ReseedCopyRequest& request,
                                                   base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest& request,
+                                                      base::Duration timeout = kLongCallTimeout);
+  // No deadline, as RunBackup.
+  base::Status ActivateCopy(const v1::ActivateCopyRequest& request,
+                            const Receiver<v1::ActivateCopyResponse>& receive);
   base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest& request,
                                               base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest& request,
@@ -80,6 +87,26 @@ class AdminClient {
                                             base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest& request,
                                               base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::RebalanceResponse> Rebalance(const v1::RebalanceRequest& request,
+                                                base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest& request,
+                                            base::Duration timeout);
+  base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest& request,
+                                                    base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest& request,
+                                                     base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest& request,
+                                                  base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::WritersResponse> Writers(const v1::WritersRequest& request,
+                                            base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::AnnounceBackupResponse> AnnounceBackup(const v1::AnnounceBackupRequest& request,
+                                                          base::Duration timeout);
+  base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest& request,
+                                        base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest& request,
+                                                    base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest& request,
+                                                   base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest& request,
                                                     base::Duration timeout = kLongCallTimeout);
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest& request,

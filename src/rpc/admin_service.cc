@@ -13,10 +13,6 @@
 namespace understudy::rpc {
 namespace {
 
-CallContext ContextOf(grpc::ServerContext* context) {
-  return {context->peer(), [context] { return context->IsCancelled(); }};
-}
-
 template <typename Response>
 grpc::Status Give(base::Result<Response> result, Response* response) {
   if (!result.ok()) return ToGrpc(result.status());
@@ -24,14 +20,10 @@ grpc::Status Give(base::Result<Response> result, Response* response) {
   return grpc::Status::OK;
 }
 
-template <typename Message>
-AdminBackend::Sender<Message> SenderTo(grpc::ServerWriter<Message>* writer) {
-  return [writer](const Message& message) { return writer->Write(message); };
-}
-
 class AdminService final : public v1::Admin::Service {
  public:
-  explicit AdminService(AdminBackend& backend) : backend_(backend) {}
+  AdminService(AdminBackend& backend, IsWelcomeStill welcome)
+      : backend_(backend), welcome_(std::move(welcome)) {}
 
   grpc::Status Hello(grpc::ServerContext*, const v1::HelloRequest* request,
                      v1::HelloResponse* response) override {
@@ -87,6 +79,14 @@ class AdminService final : public v1::Admin::Service {
                           v1::ReseedCopyResponse* response) override {
     return Give(backend_.ReseedCopy(*request), response);
   }
+  grpc::Status PlayDownCopy(grpc::ServerContext*, const v1::PlayDownCopyRequest* request,
+                            v1::PlayDownCopyResponse* response) override {
+    return Give(backend_.PlayDownCopy(*request), response);
+  }
+  grpc::Status ActivateCopy(grpc::ServerContext* context, const v1::ActivateCopyRequest* request,
+                            grpc::ServerWriter<v1::ActivateCopyResponse>* writer) override {
+    return ToGrpc(backend_.ActivateCopy(*request, ContextOf(context), SenderTo(context, writer)));
+  }
   grpc::Status ListLost(grpc::ServerContext*, const v1::ListLostRequest* request,
                         v1::ListLostResponse* response) override {
     return Give(backend_.ListLost(*request), response);
@@ -101,7 +101,7 @@ class AdminService final : public v1::Admin::Service {
   }
   grpc::Status ExportLost(grpc::ServerContext* context, const v1::ExportLostRequest* request,
                           grpc::ServerWriter<v1::ExportLostResponse>* writer) override {
-    return ToGrpc(backend_.ExportLost(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.ExportLost(*request, ContextOf(context), SenderTo(context, writer)));
   }
   grpc::Status ListBackups(grpc::ServerContext*, const v1::ListBackupsRequest* request,
                            v1::ListBackupsResponse* response) override {
@@ -139,6 +139,46 @@ class AdminService final : public v1::Admin::Service {
                         v1::SetGroupResponse* response) override {
     return Give(backend_.SetGroup(*request), response);
   }
+  grpc::Status Rebalance(grpc::ServerContext*, const v1::RebalanceRequest* request,
+                         v1::RebalanceResponse* response) override {
+    return Give(backend_.Rebalance(*request), response);
+  }
+  grpc::Status Confirm(grpc::ServerContext*, const v1::ConfirmRequest* request,
+                       v1::ConfirmResponse* response) override {
+    return Give(backend_.Confirm(*request), response);
+  }
+  grpc::Status BeginBackup(grpc::ServerContext*, const v1::BeginBackupRequest* request,
+                           v1::BackupSessionStatus* response) override {
+    return Give(backend_.BeginBackup(*request), response);
+  }
+  grpc::Status BackupStatus(grpc::ServerContext*, const v1::BackupStatusRequest* request,
+                            v1::BackupSessionStatus* response) override {
+    return Give(backend_.BackupStatus(*request), response);
+  }
+  grpc::Status EndBackup(grpc::ServerContext*, const v1::EndBackupRequest* request,
+                         v1::BackupSessionStatus* response) override {
+    return Give(backend_.EndBackup(*request), response);
+  }
+  grpc::Status Writers(grpc::ServerContext*, const v1::WritersRequest* request,
+                       v1::WritersResponse* response) override {
+    return Give(backend_.Writers(*request), response);
+  }
+  grpc::Status AnnounceBackup(grpc::ServerContext*, const v1::AnnounceBackupRequest* request,
+                              v1::AnnounceBackupResponse* response) override {
+    return Give(backend_.AnnounceBackup(*request), response);
+  }
+  grpc::Status Holds(grpc::ServerContext*, const v1::HoldsRequest* request,
+                     v1::HoldsResponse* response) override {
+    return Give(backend_.Holds(*request), response);
+  }
+  grpc::Status GetSettings(grpc::ServerContext*, const v1::GetSettingsRequest* request,
+                           v1::GetSettingsResponse* response) override {
+    return Give(backend_.GetSettings(*request), response);
+  }
+  grpc::Status SetSetting(grpc::ServerContext*, const v1::SetSettingRequest* request,
+                          v1::GetSettingsResponse* response) override {
+    return Give(backend_.SetSetting(*request), response);
+  }
   grpc::Status Maintenance(grpc::ServerContext*, const v1::MaintenanceRequest* request,
                            v1::MaintenanceResponse* response) override {
     return Give(backend_.Maintenance(*request), response);
@@ -165,25 +205,38 @@ class AdminService final : public v1::Admin::Service {
   }
   grpc::Status RunBackup(grpc::ServerContext* context, const v1::RunBackupRequest* request,
                          grpc::ServerWriter<v1::RunBackupResponse>* writer) override {
-    return ToGrpc(backend_.RunBackup(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.RunBackup(*request, ContextOf(context), SenderTo(context, writer)));
   }
   grpc::Status VerifyBackup(grpc::ServerContext* context, const v1::VerifyBackupRequest* request,
                             grpc::ServerWriter<v1::VerifyBackupResponse>* writer) override {
-    return ToGrpc(backend_.VerifyBackup(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.VerifyBackup(*request, ContextOf(context), SenderTo(context, writer)));
   }
   grpc::Status Events(grpc::ServerContext* context, const v1::EventsRequest* request,
                       grpc::ServerWriter<v1::Event>* writer) override {
-    return ToGrpc(backend_.Events(*request, ContextOf(context), SenderTo(writer)));
+    return ToGrpc(backend_.Events(*request, ContextOf(context), SenderTo(context, writer)));
   }
 
  private:
+  CallContext ContextOf(grpc::ServerContext* context) const {
+    return {context->peer(),
+            [this, context] { return context->IsCancelled() || !welcome_(*context); }};
+  }
+  template <typename Message>
+  AdminBackend::Sender<Message> SenderTo(grpc::ServerContext* context,
+                                         grpc::ServerWriter<Message>* writer) const {
+    return [this, context, writer](const Message& message) {
+      return welcome_(*context) && writer->Write(message);
+    };
+  }
+
   AdminBackend& backend_;
+  const IsWelcomeStill welcome_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeAdminService(AdminBackend& backend) {
-  return std::make_unique<AdminService>(backend);
+std::unique_ptr<grpc::Service> MakeAdminService(AdminBackend& backend, IsWelcomeStill welcome) {
+  return std::make_unique<AdminService>(backend, std::move(welcome));
 }
 
 }  // namespace understudy::rpc

@@ -7,7 +7,9 @@
 #include "base/diag.h"
 #include "rpc/admin_service.h"
 #include "rpc/channel_args.h"
+#include "rpc/membership_service.h"
 #include "rpc/status_codec.h"
+#include "rpc/tls_credentials.h"
 #include "understudy/v1/replication.grpc.pb.h"
 
 namespace understudy::rpc {
@@ -16,22 +18,31 @@ namespace {
 class ServerShipStream final : public ShipStream {
  public:
   using Stream = grpc::ServerReaderWriter<v1::ShipMessage, v1::ShipMessage>;
-  ServerShipStream(grpc::ServerContext& context, Stream& stream)
-      : context_(context), stream_(stream) {}
+  // `welcome` tells whether the peer's certificate counts still.
+  ServerShipStream(grpc::ServerContext& context, Stream& stream, std::function<bool()> welcome)
+      : context_(context), stream_(stream), welcome_(std::move(welcome)) {}
 
   bool Read(v1::ShipMessage& message) override {
-    if (stream_.Read(&message)) return true;
+    if (stream_.Read(&message) && welcome_()) return true;
     context_.TryCancel();  // a peer that only ended its half must not leave our writer waiting
     return false;
   }
-  bool Write(const v1::ShipMessage& message) override { return stream_.Write(message); }
+  bool Write(const v1::ShipMessage& message) override {
+    return welcome_() && stream_.Write(message);
+  }
   void Cancel() override { context_.TryCancel(); }
   base::Status Finish() override { return {}; }  // the handler's return value ends the stream
 
  private:
   grpc::ServerContext& context_;
   Stream& stream_;
+  const std::function<bool()> welcome_;
 };
+
+bool IsWelcome(const std::optional<ServerSecurity>& security, const Caller& caller) {
+  if (!security || security->policy == nullptr) return true;
+  return caller.certificate && security->policy->Check(*caller.certificate).ok();
+}
 
 class ReplicationService final : public v1::Replication::Service {
  public:
@@ -39,9 +50,16 @@ class ReplicationService final : public v1::Replication::Service {
       : options_(options), acceptor_(acceptor) {}
 
   grpc::Status Connect(grpc::ServerContext* context, ServerShipStream::Stream* stream) override {
+    const Caller caller = CallerOf(*context);
     base::Result<std::unique_ptr<ShipConnection>> connection = ShipConnection::Open(
-        std::make_unique<ServerShipStream>(*context, *stream), options_.server_name,
-        std::make_shared<Signal>(), options_.hello_timeout);
+        std::make_unique<ServerShipStream>(*context, *stream,
+                                           [&] { return IsWelcome(options_.security, caller); }),
+        options_.server_name, std::make_shared<Signal>(), options_.hello_timeout);
+    if (connection.ok() && options_.security && !caller.IsServer((*connection)->peer())) {
+      connection = base::Fenced(fmt::format(
+          "it calls itself server {}, but has the certificate of {}", (*connection)->peer(),
+          caller.certificate ? caller.certificate->Holder() : "nobody"));
+    }
     if (!connection.ok()) {
       base::Diag(base::DiagLevel::kWarning, "rpc", "a connection was refused",
                  {{"peer", context->peer()}, {"why", connection.status().ToString()}});
@@ -60,9 +78,16 @@ class ReplicationService final : public v1::Replication::Service {
 
 struct RpcServer::State {
   State(const Options& options, AdminBackend& backend, ShipAcceptor& acceptor)
-      : admin(MakeAdminService(backend)), replication(options, acceptor) {}
+      : admin(MakeAdminService(backend,
+                               [security = options.security](const grpc::ServerContext& context) {
+                                 return IsWelcome(security, CallerOf(context));
+                               })),
+        replication(options, acceptor) {
+    if (options.membership != nullptr) membership = MakeMembershipService(*options.membership);
+  }
 
   const std::unique_ptr<grpc::Service> admin;
+  std::unique_ptr<grpc::Service> membership;
   ReplicationService replication;
   std::unique_ptr<grpc::Server> server;
   int port = 0;
@@ -77,9 +102,10 @@ base::Result<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& options
   auto state = std::make_unique<State>(options, backend, acceptor);
   grpc::ServerBuilder builder;
   SetServerArguments(builder);
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &state->port);
+  builder.AddListeningPort(options.listen, ServerCredentials(options.security), &state->port);
   builder.RegisterService(state->admin.get());
   builder.RegisterService(&state->replication);
+  if (state->membership != nullptr) builder.RegisterService(state->membership.get());
   state->server = builder.BuildAndStart();
   if (state->server == nullptr || (state->port == 0 && options.listen.rfind("unix:", 0) != 0)) {
     return base::Unavailable(

@@ -7,11 +7,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
 #include "base/time.h"
 #include "rpc/admin_backend.h"
+#include "rpc/channel_security.h"
+#include "rpc/membership_backend.h"
 #include "rpc/ship_connection.h"
 
 namespace understudy::rpc {
@@ -29,6 +32,9 @@ class RpcServer {
     std::string listen;       // "host:port" (port 0: any free one) or "unix:/path"
     std::string server_name;  // for the hello
     base::Duration hello_timeout = std::chrono::seconds(5);
+    // Nothing: plaintext. Else nobody without a certificate of the group gets a byte.
+    std::optional<ServerSecurity> security = {};
+    MembershipBackend* membership = nullptr;  // null: that service is not offered; as `backend`
   };
   // `backend` and `acceptor` are borrowed and must outlive this. kUnavailable when the address
   // cannot be bound.

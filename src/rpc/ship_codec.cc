@@ -178,6 +178,7 @@ struct Encoder {
       e->set_database(Text(end.database));
       Put(end.position, e->mutable_position());
       e->set_time_ms(end.time.unix_ms);
+      e->set_final_term(end.final_term.value);
     }
   }
 };
@@ -318,6 +319,7 @@ base::Result<ship::Message> Decode(const v1::ShipHeartbeat& from) {
     RETURN_IF_ERROR(GetDatabase(e.database(), end.database));
     end.position = Get(e.position());
     end.time.unix_ms = e.time_ms();
+    end.final_term = base::Term(e.final_term());
     m.ends.push_back(end);
   }
   return ship::Message(std::move(m));

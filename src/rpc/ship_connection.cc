@@ -33,7 +33,7 @@ base::Result<std::unique_ptr<ShipConnection>> ShipConnection::Open(
 
   const auto end = std::chrono::steady_clock::now() + timeout;
   base::MutexLock lock(connection->mutex_);
-  while (!connection->hello_ && !connection->ended_) {
+  while (!connection->hello_ && !connection->over()) {
     const auto left = end - std::chrono::steady_clock::now();
     if (left <= base::Duration(0)) return base::TimedOut("the peer did not say hello in time");
     connection->changed_.WaitFor(connection->mutex_, left);
@@ -78,7 +78,7 @@ bool ShipConnection::TrySend(ship::Message&& message) {
 
 bool ShipConnection::closed() const {
   base::MutexLock lock(mutex_);
-  return ended_;
+  return over();
 }
 
 std::string ShipConnection::cause() const {
@@ -183,7 +183,8 @@ void ShipConnection::ReadLoop() {
   const base::Status status = stream_->Finish();
   {
     base::MutexLock lock(mutex_);
-    if (cause_.empty()) cause_ = status.ok() ? "ended by the peer" : status.message();
+    if (cause_.empty()) cause_ = status.message().empty() ? "ended by the peer" : status.message();
+    changed_.NotifyAll();
   }
   signal_->Notify();
 }

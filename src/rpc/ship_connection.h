@@ -26,6 +26,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "rpc/channel_security.h"
 #include "rpc/flow_window.h"
 #include "rpc/message_pieces.h"
 #include "rpc/signal.h"
@@ -66,7 +67,7 @@ class ShipConnection final : public ship::Channel {
   bool closed() const override EXCLUDES_LOCK(mutex_);
   uint64_t heard() const override { return heard_; }
   void Close() override;
-  // Why it closed, for events; empty while open.
+  // Why it closed, for events; empty while open, and never once closed() is true.
   std::string cause() const EXCLUDES_LOCK(mutex_);
 
  private:
@@ -87,6 +88,8 @@ class ShipConnection final : public ship::Channel {
   base::Status Arrived(const v1::ShipMessage& wire) EXCLUDES_LOCK(mutex_);
   bool PushIncoming(ship::Message&& message) EXCLUDES_LOCK(mutex_);
   void End(const std::string& cause) EXCLUDES_LOCK(mutex_);
+  // Ended, and it is known why: a stream tells that only once nobody uses it any more.
+  bool over() const REQUIRES_LOCK(mutex_) { return ended_ && !cause_.empty(); }
 
   struct Queue {
     std::deque<ship::Message> messages;
@@ -134,11 +137,10 @@ class ShipConnection final : public ship::Channel {
   std::thread reader_;
 };
 
-// Opens a connection to the server at `address`, which must be the one called `expected_peer`.
-base::Result<std::unique_ptr<ShipConnection>> DialShip(const std::string& address,
-                                                       const std::string& expected_peer,
-                                                       const std::string& own_name,
-                                                       std::shared_ptr<Signal> signal,
-                                                       base::Duration timeout);
+// Opens a connection to the server at `address`, which must be the one called `expected_peer`, by
+// its certificate where `security` has an identity.
+base::Result<std::unique_ptr<ShipConnection>> DialShip(
+    const std::string& address, const std::string& expected_peer, const std::string& own_name,
+    std::shared_ptr<Signal> signal, base::Duration timeout, ChannelSecurity security = {});
 
 }  // namespace understudy::rpc

@@ -230,6 +230,8 @@ TEST_F(ShipConnectionTest, ClosingOneSideEndsTheOtherWithACause) {
   EXPECT_TRUE(right_->closed());
   EXPECT_FALSE(right_->TrySend(Beat(1)));
   EXPECT_EQ(left_->cause(), "closed by this server");
+  // It was told as closed while the reason was still being found out, and events had an empty one.
+  EXPECT_EQ(right_->cause(), "the wire was cut");
 }
 
 TEST_F(ShipConnectionTest, AnotherProtocolVersionIsRefusedInOneSentence) {

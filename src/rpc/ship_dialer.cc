@@ -6,6 +6,7 @@
 #include "rpc/channel_args.h"
 #include "rpc/ship_connection.h"
 #include "rpc/status_codec.h"
+#include "rpc/tls_credentials.h"
 #include "understudy/v1/replication.grpc.pb.h"
 
 namespace understudy::rpc {
@@ -34,14 +35,14 @@ class ClientShipStream final : public ShipStream {
 
 }  // namespace
 
-base::Result<std::unique_ptr<ShipConnection>> DialShip(const std::string& address,
-                                                       const std::string& expected_peer,
-                                                       const std::string& own_name,
-                                                       std::shared_ptr<Signal> signal,
-                                                       base::Duration timeout) {
+base::Result<std::unique_ptr<ShipConnection>> DialShip(
+    const std::string& address, const std::string& expected_peer, const std::string& own_name,
+    std::shared_ptr<Signal> signal, base::Duration timeout, ChannelSecurity security) {
   const std::string peer = fmt::format("server {} ({})", expected_peer, address);
-  auto channel =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), ClientArguments());
+  security.server = expected_peer;
+  grpc::ChannelArguments arguments = ClientArguments();
+  const auto credentials = ChannelCredentials(security, arguments);
+  auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
   const gpr_timespec deadline =
       gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(milliseconds, GPR_TIMESPAN));

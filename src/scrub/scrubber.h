@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scrubber: reads everything that one copy has, again and again, at a bounded rate, and has what is
-// wrong repaired from another copy (docs/design/0010-scrubbing.md).
+// wrong repaired from another copy (docs/design/0011-scrubbing.md).
 //
 //   Idle -(due, or Start)-> pages 1..n -> generations of the log -> Idle
 //

@@ -112,7 +112,11 @@ void ActiveCopy::Run() {
     }
     if (const base::Status status = TryMount(); !status.ok()) {
       // Cancelled: while pre_mount ran it ceased to be a copy that may be mounted.
-      if (status.code() != base::Code::kCancelled) OnFailure(status);
+      if (status.code() == base::Code::kFenced) {
+        OnFenced(status);
+      } else if (status.code() != base::Code::kCancelled) {
+        OnFailure(status);
+      }
       continue;
     }
     RunMounted();
@@ -177,9 +181,26 @@ void ActiveCopy::SetUnfenced(bool unfenced) {
   changed_.NotifyAll();
 }
 
+void ActiveCopy::SetFinal() {
+  {
+    base::MutexLock lock(mutex_);
+    final_ = mount_.log != nullptr;
+  }
+  NotifyListeners();
+}
+
 void ActiveCopy::CloseMount() {
   base::MutexLock lock(mutex_);
   mount_ = {};
+  final_ = false;
+}
+
+// The registry has decided otherwise, and its record is on the way here: nothing has failed.
+void ActiveCopy::OnFenced(const base::Status& status) {
+  base::Diag(base::DiagLevel::kInfo, "server", "not mounted",
+             {{"database", options_.name}, {"why", status.message()}});
+  CloseMount();
+  Rest(kWaitMax);
 }
 
 void ActiveCopy::OnFailure(const base::Status& status) {
@@ -191,6 +212,7 @@ void ActiveCopy::OnFailure(const base::Status& status) {
     failure_ = status;
     failure_time_ = context_.env.WallNow();
     mount_ = {};
+    final_ = false;
   }
   SetState(State::kFailed);
   if (first) {
@@ -205,7 +227,8 @@ void ActiveCopy::OnFailure(const base::Status& status) {
     tasks_.RunAll(nullptr);
     moves_.RunAll(nullptr);
     if (!MayBeMounted(context_.authority.margin())) return;
-    signal_.WaitFor(seen, until - context_.env.Now());
+    // Applications may be writing it: it must be fenced in time, failed or not.
+    signal_.WaitFor(seen, BeforeDismount(until - context_.env.Now()));
   }
 }
 
@@ -250,9 +273,15 @@ base::Result<bool> ActiveCopy::Follow() {
 }
 
 void ActiveCopy::AwaitWork() {
+  const base::Duration limit = BeforeDismount(kWaitMax);
+  if (limit > base::Duration(0)) capture_->WaitForChange(limit);
+}
+
+// How long may be waited, at most `limit`: a dismount is due when the lease is about to end.
+base::Duration ActiveCopy::BeforeDismount(base::Duration limit) const {
+  if (!HasPeers()) return limit;
   const base::Duration left = context_.authority.dismount_at() - context_.env.Now();
-  capture_->WaitForChange(left > base::Duration(0) ? std::min<base::Duration>(kWaitMax, left)
-                                                   : kWaitMax);
+  return std::clamp<base::Duration>(left, base::Duration(0), limit);
 }
 
 std::vector<base::PageNo> ActiveCopy::TakeSuspects() {

@@ -87,6 +87,7 @@ class ActiveCopy {
     std::shared_ptr<Handover> handover = {};  // of the passive copy that it was
     std::map<std::string, base::Seq> known;   // what they are known to have, for their holds
     std::string move_reason = {};             // in the registry: why this is the active copy
+    std::string taken_from = {};  // by a failover: the server whose copy was the active one
   };
   ActiveCopy(const ServerContext& context, Options options);
   ~ActiveCopy();  // as Stop(kLeave)
@@ -108,6 +109,10 @@ class ActiveCopy {
   // Dismounted for a while, so that another copy can be made the active one; returns once the
   // database is fenced, with the end of its log (nothing: it has none open).
   base::Result<base::Position> Relinquish(base::Duration time, base::Duration limit)
+      EXCLUDES_LOCK(mutex_);
+  // `peer` knows of a mount in a higher term: ours is dismounted, and mounted again only with a
+  // term that is higher still. Ignored unless it is about the mount `number`.
+  void NoteHigherTerm(uint64_t number, base::Term term, const std::string& peer)
       EXCLUDES_LOCK(mutex_);
   // Of a retiring copy: everything is done, or it failed.
   bool retired() const EXCLUDES_LOCK(mutex_);
@@ -136,6 +141,9 @@ class ActiveCopy {
   base::Status WaitMounted(base::Duration limit) EXCLUDES_LOCK(mutex_);
   // Whether an application may rely on this copy being the active one at this moment.
   bool IsMountedNow() const EXCLUDES_LOCK(mutex_);
+  // The log of mount() has ended: the database is fenced, everything is in the log and synced, and
+  // nothing more will be written in the mount's term.
+  bool IsFinal() const EXCLUDES_LOCK(mutex_);
   // What log can be served; kUnavailable with the reason while there is none.
   base::Result<Mount> mount() const EXCLUDES_LOCK(mutex_);
 
@@ -166,11 +174,14 @@ class ActiveCopy {
   base::Status RunCapture();
   base::Result<bool> Follow();
   void AwaitWork();
+  base::Duration BeforeDismount(base::Duration limit) const;
   void Rest(base::Duration limit);
+  void OnFenced(const base::Status& status);
   void OnFailure(const base::Status& status);
   void Publish();
   void CloseCapture() EXCLUDES_LOCK(mutex_);
   void SetUnfenced(bool unfenced) EXCLUDES_LOCK(mutex_);
+  void SetFinal() EXCLUDES_LOCK(mutex_);
   void CloseMount() EXCLUDES_LOCK(mutex_);
   bool MayBeMounted(base::Duration spare) EXCLUDES_LOCK(mutex_);
   bool HasLease(base::Duration spare) const EXCLUDES_LOCK(mutex_);
@@ -180,6 +191,7 @@ class ActiveCopy {
   base::Status TryMount();
   base::Result<Handover> PrepareMount();
   base::Status CheckNotReplaced();
+  base::Status CheckNotPromised() const;
   base::Result<std::shared_ptr<log::LogStore>> OpenLog();
   base::Result<base::Term> TakeTerm(const std::shared_ptr<log::LogStore>& log);
   base::Status RollForward(log::LogStore& log);
@@ -239,8 +251,10 @@ class ActiveCopy {
   StopMode stop_mode_ GUARDED_BY(mutex_) = StopMode::kLeave;
   bool wanted_ GUARDED_BY(mutex_) = true;
   bool fenced_ GUARDED_BY(mutex_) = false;  // !unfenced_, as others may know
+  bool final_ GUARDED_BY(mutex_) = false;
   base::SteadyTime relinquished_until_ GUARDED_BY(mutex_){};
-  bool moved_ GUARDED_BY(mutex_) = false;  // to another server; that one mounts it
+  uint64_t refused_terms_ GUARDED_BY(mutex_) = 0;  // NoteHigherTerm
+  bool moved_ GUARDED_BY(mutex_) = false;          // to another server; that one mounts it
   bool retired_ GUARDED_BY(mutex_) = false;
   std::vector<base::PageNo> suspects_ GUARDED_BY(mutex_);
   capture::Capture* waker_ GUARDED_BY(mutex_) = nullptr;  // while it may be waiting

@@ -25,6 +25,7 @@ base::Status ActiveCopy::Fence(sqlite::PassiveWal& lock) {
   RETURN_IF_ERROR(lock.SyncWal());
   SetUnfenced(false);
   if (!captured.ok()) return captured;
+  SetFinal();
   // From now on a database that is behind its log is one that somebody put there.
   return ClearMountMark(context_.env, options_.paths);
 }
@@ -193,6 +194,7 @@ base::Result<ActiveCopy::Switched> ActiveCopy::FenceFor(const Switchover& how,
     base::MutexLock guard(mutex_);
     moved_ = true;
   }
+  SetFinal();
   // The other server goes on from here; what follows is for when this copy is opened again.
   base::Status fenced = capture_->SaveCheckpoint();
   CloseCapture();

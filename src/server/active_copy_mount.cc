@@ -58,6 +58,18 @@ base::Status ActiveCopy::CheckNotReplaced() {
       options_.name, context_.server, why.empty() ? "its mark does not say why" : why));
 }
 
+// Its former active copy may go on being written, on the word of this server among others.
+base::Status ActiveCopy::CheckNotPromised() const {
+  const base::Duration left =
+      options_.taken_from.empty() ? base::Duration(0) : context_.promises.Left(options_.taken_from);
+  if (left <= base::Duration(0)) return {};
+  return base::Unavailable(fmt::format(
+      "{} was made the active server of {}, but {} goes on in failsafe mode and has this server's "
+      "promise for {:.1f} s more; mounted after that",
+      context_.server, options_.name, options_.taken_from,
+      std::chrono::duration<double>(left).count()));
+}
+
 // The database with its log at its end: locked, if it has the read-only mark. Nothing is changed
 // in the registry yet.
 base::Result<Handover> ActiveCopy::PrepareMount() {
@@ -150,6 +162,7 @@ base::Status ActiveCopy::SaveMark() {
 base::Status ActiveCopy::TryMount() {
   SetState(State::kMounting);
   CloseMount();
+  RETURN_IF_ERROR(CheckNotPromised());
   ASSIGN_OR_RETURN(Handover handover, PrepareMount());
   RETURN_IF_ERROR(AskPreMount(handover.log->end().position));
   const std::string reason = MountReason();
@@ -160,6 +173,12 @@ base::Status ActiveCopy::TryMount() {
   RETURN_IF_ERROR(OpenCapture(*handover.log, term, marked && handover.at_log_end));
   // From here on a crash leaves a database that applications may have written.
   RETURN_IF_ERROR(SaveMark());
+  // All that took time, perhaps frozen: nobody may write a copy that is not to be mounted any more.
+  if (marked && !MayBeMounted(base::Duration(0))) {
+    CloseCapture();
+    RETURN_IF_ERROR(ClearMountMark(context_.env, options_.paths));
+    return base::Cancelled(WhyNotMounted());
+  }
   SetUnfenced(true);
   if (marked) RETURN_IF_ERROR(handover.lock->SetReadOnlyMark(false));
   handover.lock.reset();

@@ -5,6 +5,7 @@
 
 #include "cluster/embedded_coordinator.h"
 #include "server/active_copy.h"
+#include "server/mount_mark.h"
 #include "server/reseed_mark.h"
 #include "sqlite/connection.h"
 #include "testing/temp_dir.h"
@@ -43,13 +44,15 @@ class MountTest : public ::testing::Test {
     mark.why = "diverged: other records";
     ASSERT_TRUE(SaveReseedMark(env_, PathsOf(data_dir(), "orders").directory, mark).ok());
   }
-  std::unique_ptr<ActiveCopy> Start() {
+  std::unique_ptr<ActiveCopy> Start(const std::string& taken_from = "", const Peers& peers = {}) {
     ActiveCopy::Options options;
+    options.peers = peers;
     options.name = "orders";
     options.id = id_;
     options.path = path_;
     options.paths = PathsOf(data_dir(), "orders");
-    const ServerContext context{env_, *settings_, *registry_, events_, authority_, "s1"};
+    options.taken_from = taken_from;
+    const ServerContext context{env_, *settings_, *registry_, events_, authority_, promises_, "s1"};
     return std::make_unique<ActiveCopy>(context, options);
   }
   uint64_t term() { return registry_->FindDatabase("orders").value().term.value; }
@@ -60,6 +63,7 @@ class MountTest : public ::testing::Test {
   const std::string path_ = directory_.File("orders.db");
   const base::DatabaseId id_{{1, 2, 3}};
   Authority authority_{env_, std::chrono::seconds(6)};
+  Promises promises_{env_};
   EventLog events_{env_, "s1", std::make_shared<rpc::Signal>()};
   std::unique_ptr<cluster::EmbeddedCoordinator> coordinator_;
   std::unique_ptr<cluster::Registry> registry_;
@@ -86,10 +90,65 @@ TEST_F(MountTest, ACopyWhosePagesAreBeingReplacedIsNotMounted) {
   EXPECT_EQ(copy->Status().state(), "Mounted");
 }
 
+// It looked after its lease at its next attempt to mount only, up to 5 s later.
+TEST_F(MountTest, ACopyThatFailsAndCanBeWrittenIsFencedBeforeTheLeaseEnds) {
+  Mark(id_);
+  ASSERT_TRUE(SaveMountMark(env_, PathsOf(data_dir(), "orders"), {path_, "", "", true}).ok());
+  const auto write = [&] {
+    auto connection = sqlite::Connection::Open(path_, {});
+    return connection.ok() ? (*connection)->Execute("INSERT INTO t VALUES (1)")
+                           : connection.status();
+  };
+  // Attempts are made after 0, 0.2, 0.6, 1.4, 3 and 6.2 s.
+  authority_.Extend(env_.Now() + std::chrono::milliseconds(3'300) + authority_.margin());
+  const std::unique_ptr<ActiveCopy> copy = Start("", {{"s2", 0}});
+  EXPECT_TRUE(write().ok());
+  while (copy->Status().state() != "Dismounted" && authority_.Valid()) {
+    copy->WaitPeerProgress(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(authority_.Valid());
+  EXPECT_THAT(write().message(), HasSubstr("readonly"));
+}
+
 TEST_F(MountTest, TheMarkOfARemovedDatabaseOfThatNameIsNoObstacle) {
   Mark(base::DatabaseId{{9}});
   const base::Status mounted = Start()->WaitMounted(kTestLimit);
   EXPECT_TRUE(mounted.ok()) << mounted.ToString();
+}
+
+TEST_F(MountTest, WhoHasThisServersPromiseIsNotReplacedBeforeItEnds) {
+  promises_.Promise("s2", env_.Now() + std::chrono::milliseconds(1500));
+  const base::SteadyTime begin = env_.Now();
+  const std::unique_ptr<ActiveCopy> copy = Start("s2");
+  const base::Status refused = copy->WaitMounted(kTestLimit);
+  EXPECT_THAT(refused.message(), HasSubstr("s2 goes on in failsafe mode"));
+  while (copy->Status().state() != "Mounted" && env_.Now() < begin + kTestLimit) {
+    copy->WaitPeerProgress(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(copy->Status().state(), "Mounted");
+  EXPECT_GE(env_.Now() - begin, std::chrono::milliseconds(1500));
+}
+
+TEST_F(MountTest, ALaterMountElsewhereEndsThisOne) {
+  const std::unique_ptr<ActiveCopy> copy = Start();
+  ASSERT_TRUE(copy->WaitMounted(kTestLimit).ok());
+  const Mount mount = copy->mount().value();
+  copy->NoteHigherTerm(mount.number + 1, base::Term(9), "s3");  // of an earlier or later mount
+  copy->NoteHigherTerm(mount.number, mount.term, "s3");
+  EXPECT_EQ(copy->Status().refused_terms(), 0u);
+  copy->NoteHigherTerm(mount.number, base::Term(9), "s3");
+  EXPECT_EQ(copy->Status().refused_terms(), 1u);
+  const base::SteadyTime end = env_.Now() + kTestLimit;
+  while (!copy->IsFinal() && env_.Now() < end) {
+    copy->WaitPeerProgress(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(copy->IsFinal());
+  EXPECT_EQ(copy->WaitMounted(kTestLimit).code(), base::Code::kCancelled);
+}
+
+TEST_F(MountTest, WhatWasPromisedToOthersIsNoObstacle) {
+  promises_.Promise("s3", env_.Now() + kTestLimit);
+  EXPECT_TRUE(Start("s2")->WaitMounted(kTestLimit).ok());
 }
 
 }  // namespace

@@ -9,6 +9,12 @@
 #include "ship/seed_source.h"
 
 namespace understudy::server {
+namespace {
+
+// How long a copy that another mount has overtaken leaves the registry alone.
+constexpr base::Duration kSupersededRest = std::chrono::seconds(5);
+
+}  // namespace
 
 void ActiveCopy::AddListener(const std::shared_ptr<rpc::Signal>& listener) {
   base::MutexLock lock(mutex_);
@@ -59,6 +65,23 @@ base::Result<base::Position> ActiveCopy::Relinquish(base::Duration time, base::D
   return mount_.log == nullptr ? base::Position() : mount_.log->end().position;
 }
 
+void ActiveCopy::NoteHigherTerm(uint64_t number, base::Term term, const std::string& peer) {
+  base::Term ours;
+  {
+    base::MutexLock lock(mutex_);
+    if (mount_.number != number || term <= mount_.term) return;
+    ours = mount_.term;
+    ++refused_terms_;
+    relinquished_until_ = context_.env.Now() + kSupersededRest;
+  }
+  context_.events.Add(
+      cluster::EventNumber::kSuperseded, cluster::Severity::kError, options_.name,
+      fmt::format("{} knows of a mount of {} in term {}, this one on {} is of term {}: dismounted; "
+                  "it is mounted again only if the registry says so",
+                  peer, options_.name, term.value, context_.server, ours.value));
+  Wake();
+}
+
 bool ActiveCopy::IsMountedNow() const {
   base::MutexLock lock(mutex_);
   return state_ == State::kMounted && (peers_.empty() || context_.authority.Valid());
@@ -81,6 +104,11 @@ base::Status ActiveCopy::WaitMounted(base::Duration limit) {
     }
     changed_.WaitFor(mutex_, left);
   }
+}
+
+bool ActiveCopy::IsFinal() const {
+  base::MutexLock lock(mutex_);
+  return final_;
 }
 
 // A dismounted copy goes on serving its log: its passives may lack the last of it.
@@ -176,6 +204,7 @@ v1::CopyStatus ActiveCopy::Status() const {
       status.set_error(failure_.message());
       status.set_error_time_ms(failure_time_.unix_ms);
     }
+    status.set_refused_terms(refused_terms_);
     log = mount_.log;
   }
   if (log == nullptr) return status;

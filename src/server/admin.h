@@ -7,7 +7,12 @@
 //   admin_databases.cc  servers, databases, copies       admin_status.cc  status, wait, events
 //   admin_backups.cc    backups                          admin_moves.cc   switchover, failover
 //   admin_settings.cc   dial, preference, pause          admin_health.cc  health, maintenance
+//   admin_rebalance.cc  rebalance, failsafe mode
+//   admin_backup_forward.cc  one that another server takes
+//   admin_writers.cc    writers, sessions, holds, settings
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
+//   admin_lag.cc        lagged copies: play-down, extraction   admin_replace.cc  … into the active
+//   copy
 //   admin_scrub.cc      scrubbing, and what other servers fetch to repair damage
 // Threading: thread-safe.
 #pragma once
@@ -24,9 +29,13 @@
 #include "server/copy_host.h"
 #include "server/group_view.h"
 #include "server/lost_log.h"
+#include "server/point_in_time.h"
 #include "server/scrub_service.h"
 
 namespace understudy::server {
+
+// kInvalidArgument when it is none that a copy can have.
+base::Result<base::Duration> ReplayLagFrom(int64_t milliseconds);
 
 class Admin final : public rpc::AdminBackend {
  public:
@@ -49,6 +58,9 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::SuspendCopyResponse> SuspendCopy(const v1::SuspendCopyRequest&) override;
   base::Result<v1::ResumeCopyResponse> ResumeCopy(const v1::ResumeCopyRequest&) override;
   base::Result<v1::ReseedCopyResponse> ReseedCopy(const v1::ReseedCopyRequest&) override;
+  base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest&) override;
+  base::Status ActivateCopy(const v1::ActivateCopyRequest&, const rpc::CallContext&,
+                            const Sender<v1::ActivateCopyResponse>&) override;
   base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest&) override;
   base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest&) override;
   base::Status ExportLost(const v1::ExportLostRequest&, const rpc::CallContext&,
@@ -61,6 +73,19 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::SetDatabaseResponse> SetDatabase(const v1::SetDatabaseRequest&) override;
   base::Result<v1::SetCopyResponse> SetCopy(const v1::SetCopyRequest&) override;
   base::Result<v1::SetGroupResponse> SetGroup(const v1::SetGroupRequest&) override;
+  base::Result<v1::RebalanceResponse> Rebalance(const v1::RebalanceRequest&) override;
+  base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) override;
+  base::Result<v1::RebalanceResponse> MoveToPreferred(const std::string& only, bool dry_run,
+                                                      bool by_person);
+  base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest&) override;
+  base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest&) override;
+  base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest&) override;
+  base::Result<v1::WritersResponse> Writers(const v1::WritersRequest&) override;
+  base::Result<v1::AnnounceBackupResponse> AnnounceBackup(
+      const v1::AnnounceBackupRequest&) override;
+  base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) override;
+  base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) override;
+  base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) override;
   base::Result<v1::MaintenanceResponse> Maintenance(const v1::MaintenanceRequest&) override;
   base::Result<v1::HealthResponse> Health(const v1::HealthRequest&) override;
   base::Result<v1::ScrubResponse> Scrub(const v1::ScrubRequest&) override;
@@ -89,6 +114,7 @@ class Admin final : public rpc::AdminBackend {
   }
   base::Result<std::string> ChooseTarget(const cluster::DatabaseRecord& record,
                                          const std::string& asked);
+  base::Status CheckNoBackup(const cluster::DatabaseRecord& record);
   base::Result<v1::SwitchoverResponse> SwitchoverHere(const v1::SwitchoverRequest& request,
                                                       const cluster::DatabaseRecord& record);
   base::Result<v1::WaitResponse> WaitForOwn(PassiveCopy& copy, const v1::WaitRequest& request,
@@ -96,15 +122,36 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::WaitResponse> WaitHere(ActiveCopy& copy, const v1::WaitRequest& request,
                                           const cluster::DatabaseRecord& record,
                                           const rpc::CallContext& call);
+  base::Result<std::shared_ptr<PassiveCopy>> LaggedHere(const std::string& database);
+  base::Status ExtractHere(PassiveCopy& copy, const v1::ActivateCopyRequest& request,
+                           const rpc::CallContext& call,
+                           const Sender<v1::ActivateCopyResponse>& send);
+  base::Status SendExtracted(const Extraction& what, const rpc::CallContext& call,
+                             const Sender<v1::ActivateCopyResponse>& send);
+  base::Status ReplaceActive(const v1::ActivateCopyRequest& request, const rpc::CallContext& call,
+                             const Sender<v1::ActivateCopyResponse>& send);
+  base::Status ReplaceFrom(ActiveCopy& copy, const std::string& path, const v1::CopyPoint& point,
+                           const Sender<v1::ActivateCopyResponse>& send);
+  base::Result<v1::LostBundle> SaveAfter(PassiveCopy& copy, const LogPoint& point,
+                                         std::shared_ptr<log::LogStore> log,
+                                         const std::string& database_path);
   base::Result<std::string> ServerOfLost(const v1::LostName& name);
   base::Result<LostBundle> LostHere(const v1::LostName& name);
   base::Status CompareWithCopy(const LostBundle& bundle, uint32_t rows_max,
                                v1::ShowLostResponse& to);
-  base::Result<std::string> ChooseBackupServer(const v1::RunBackupRequest& request);
+  base::Result<std::string> ChooseBackupServer(const std::string& database,
+                                               const std::string& asked);
   base::Status RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
                              const Sender<v1::RunBackupResponse>& send);
   base::Status ForwardBackup(const std::string& server, const v1::RunBackupRequest& request,
+                             const rpc::CallContext& call,
                              const Sender<v1::RunBackupResponse>& send);
+  base::Status FollowBackup(const std::string& server, const std::string& session,
+                            const v1::RunBackupRequest& request, const rpc::CallContext& call,
+                            const Sender<v1::RunBackupResponse>& send);
+  base::Status FinishFollowed(rpc::AdminClient& client, const v1::BackupSessionStatus& status,
+                              const v1::RunBackupRequest& request,
+                              const Sender<v1::RunBackupResponse>& send);
   base::Result<std::string> RepositoryPath(const std::string& asked);
 
   const ServerContext context_;

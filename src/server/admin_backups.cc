@@ -13,6 +13,7 @@ namespace understudy::server {
 namespace {
 
 constexpr base::Duration kProgressInterval = std::chrono::milliseconds(200);
+constexpr int64_t kWaitMsMax = 7 * 86'400'000;
 
 void FillBackup(const backup::BackupDocument& document, const std::string& repository,
                 v1::Backup* to) {
@@ -79,10 +80,10 @@ base::Result<std::string> Admin::RepositoryPath(const std::string& asked) {
   return path;
 }
 
-base::Result<std::string> Admin::ChooseBackupServer(const v1::RunBackupRequest& request) {
-  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record,
-                   context_.registry.FindDatabase(request.database()));
-  const std::string from = request.from().empty() ? "passive" : request.from();
+base::Result<std::string> Admin::ChooseBackupServer(const std::string& database,
+                                                    const std::string& asked) {
+  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record, context_.registry.FindDatabase(database));
+  const std::string from = asked.empty() ? "passive" : asked;
   if (from == "active") return record.active;
   if (from != "passive") {
     if (record.FindCopy(from) != nullptr) return from;
@@ -90,7 +91,7 @@ base::Result<std::string> Admin::ChooseBackupServer(const v1::RunBackupRequest& 
     return base::NotFound(fmt::format("{} has no copy on {}", record.name, from));
   }
   v1::StatusRequest ask;
-  ask.set_database(request.database());
+  ask.set_database(database);
   ASSIGN_OR_RETURN(const v1::StatusResponse status, Status(ask));
   const v1::CopyStatus* best = nullptr;
   std::string others;
@@ -102,9 +103,10 @@ base::Result<std::string> Admin::ChooseBackupServer(const v1::RunBackupRequest& 
       others += ", but does not answer " + context_.server;
       continue;
     }
-    // The healthiest, then the most current one, then the one here.
+    // The healthiest, then the most current one (a lagged copy after others), then the one here.
     const auto key = [&](const v1::CopyStatus& c) {
-      return std::tuple(BackupRank(c), c.replayed().seq(), c.server() == context_.server);
+      return std::tuple(c.replay_lag_ms() == 0, BackupRank(c), c.replayed().seq(),
+                        c.server() == context_.server);
     };
     if (best == nullptr || key(copy) > key(*best)) best = &copy;
   }
@@ -122,46 +124,42 @@ base::Status Admin::RunBackup(const v1::RunBackupRequest& request, const rpc::Ca
   v1::RunBackupRequest resolved = request;
   resolved.set_repository(repository);
   if (request.forwarded()) return RunBackupHere(resolved, call, send);
-  ASSIGN_OR_RETURN(const std::string server, ChooseBackupServer(request));
+  ASSIGN_OR_RETURN(const std::string server,
+                   ChooseBackupServer(request.database(), request.from()));
   if (server == context_.server) return RunBackupHere(resolved, call, send);
-  return ForwardBackup(server, resolved, send);
-}
-
-base::Status Admin::ForwardBackup(const std::string& server, const v1::RunBackupRequest& request,
-                                  const Sender<v1::RunBackupResponse>& send) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::AdminClient> client, Dial(server));
-  v1::RunBackupRequest forward = request;
-  forward.set_forwarded(true);
-  const base::Status status = client->RunBackup(
-      forward, [&](const v1::RunBackupResponse& response) { return send(response); });
-  if (status.code() != base::Code::kUnavailable) return status;
-  return base::Unavailable(fmt::format(
-      "the connection to server {}, which takes the backup, was lost: {}\nthe backup goes "
-      "on there: understudy events and understudy backup list tell how it ends",
-      server, status.message()));
+  return ForwardBackup(server, resolved, call, send);
 }
 
 base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
                                   const Sender<v1::RunBackupResponse>& send) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<BackupJob> job,
-                   backups_.Begin(request.database(), request.repository()));
-  BackupJob::View view;
+  BackupSession::Options options;
+  options.database = request.database();
+  options.repository = request.repository();
+  options.requester = "backup run";
+  options.wait = std::chrono::milliseconds(std::clamp<int64_t>(request.wait_ms(), 0, kWaitMsMax));
+  ASSIGN_OR_RETURN(const std::shared_ptr<BackupSession> session,
+                   backups_.Begin(std::move(options)));
+  BackupSession::View view;
   do {
-    view = job->WaitChange(view.change, kProgressInterval);
+    view = session->WaitChange(view.change, kProgressInterval);
     if (call.cancelled()) {
       return base::Cancelled("the client went away; the backup goes on");
     }
     v1::RunBackupResponse response;
     response.set_server(context_.server);
-    if (!view.done) {
+    response.set_session(session->options().id);
+    if (!view.ended) {
       FillProgress(view.progress, response.mutable_progress());
+      if (!view.waiting_for.empty()) {
+        response.mutable_progress()->set_phase("waiting for " + view.waiting_for);
+      }
     } else if (view.status.ok()) {
       FillBackup(view.document, request.repository(), response.mutable_result());
     } else {
       return view.status;
     }
     if (!send(response)) return base::Cancelled("the client went away; the backup goes on");
-  } while (!view.done);
+  } while (!view.ended);
   return {};
 }
 

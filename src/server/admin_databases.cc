@@ -48,7 +48,7 @@ base::Result<CopyRecord*> PassiveOf(DatabaseRecord& record, const std::string& s
 }
 
 base::Status AddCopyTo(DatabaseRecord& record, const std::string& server, const std::string& path,
-                       uint64_t incarnation) {
+                       uint64_t incarnation, base::Duration lag = {}) {
   if (record.FindCopy(server) != nullptr) {
     return base::AlreadyExists(fmt::format("{} has a copy on {} already", record.name, server));
   }
@@ -60,6 +60,7 @@ base::Status AddCopyTo(DatabaseRecord& record, const std::string& server, const 
   copy.server = server;
   copy.path = path;
   copy.incarnation = incarnation;
+  copy.replay_lag = lag;
   record.copies.push_back(std::move(copy));
   return {};
 }
@@ -230,8 +231,10 @@ base::Result<v1::RemoveDatabaseResponse> Admin::RemoveDatabase(
 base::Result<v1::AddCopyResponse> Admin::AddCopy(const v1::AddCopyRequest& request) {
   RETURN_IF_ERROR(context_.registry.FindServer(request.server()).status());
   RETURN_IF_ERROR(CheckCopyPath(request.path()));
+  ASSIGN_OR_RETURN(const base::Duration lag, ReplayLagFrom(request.replay_lag_ms()));
   const auto edit = [&](DatabaseRecord& record) -> base::Status {
-    RETURN_IF_ERROR(AddCopyTo(record, request.server(), request.path(), context_.env.Random()));
+    RETURN_IF_ERROR(
+        AddCopyTo(record, request.server(), request.path(), context_.env.Random(), lag));
     record.FindCopy(request.server())->seed_bandwidth = request.seed_bandwidth();
     return {};
   };

@@ -6,7 +6,9 @@
 #include <algorithm>
 
 #include "cluster/activation.h"
+#include "cluster/membership.h"
 #include "server/admin.h"
+#include "server/group_tls.h"
 
 namespace understudy::server {
 namespace {
@@ -108,6 +110,58 @@ void CheckGroup(const GroupView& group, const std::string& manager, Checks& chec
   } else {
     checks.Ok("ActiveManager", "group", manager + " decides");
   }
+  if (!group.group.failsafe) return;
+  for (const cluster::ServerRecord& server : group.servers) {
+    if (server.alive) continue;
+    checks.Warn("FailsafeMode", "group",
+                fmt::format("would not hold: server {} cannot confirm anything", server.name),
+                "start it, or remove it if it is gone for good");
+    return;
+  }
+  checks.Ok("FailsafeMode", "group", "every server can confirm");
+}
+
+// Each server's newest certificate, and who could renew it.
+base::Status CheckCertificates(const ServerContext& context, const GroupView& group,
+                               Checks& checks) {
+  cluster::Membership membership(context.env, context.registry.coordinator());
+  ASSIGN_OR_RETURN(const std::vector<cluster::CertificateRecord> all, membership.Certificates());
+  std::map<std::string, cluster::CertificateRecord> newest;
+  for (const cluster::CertificateRecord& each : all) {
+    if (each.kind != "server" || each.is_revoked()) continue;
+    cluster::CertificateRecord& known = newest[each.name];
+    if (known.ends < each.ends) known = each;
+  }
+  const int64_t now = context.env.WallNow().unix_ms;
+  int signing = 0;
+  for (const cluster::ServerRecord& server : group.servers) {
+    signing += server.authority && server.alive ? 1 : 0;
+    const auto found = newest.find(server.name);
+    if (found == newest.end()) continue;  // down for longer than its certificate's life
+    const int64_t life = found->second.ends.unix_ms - found->second.issued.unix_ms;
+    const int64_t left = found->second.ends.unix_ms - now;
+    const std::string what = "good until " + base::ToRfc3339(found->second.ends);
+    const std::string hint = server.alive ? "understudy events tells why it was not renewed"
+                                          : "start understudyd there: it renews it by itself";
+    // It is renewed with a third left.
+    if (left < life / 10) {
+      checks.Fail("Certificate", server.name, what, hint);
+    } else if (left < life / 4) {
+      checks.Warn("Certificate", server.name, what, hint);
+    } else {
+      checks.Ok("Certificate", server.name, what);
+    }
+  }
+  const std::string what = fmt::format("{} servers that are up have the authority's key", signing);
+  if (signing == 0) {
+    checks.Fail("Authority", "group", what, "no certificate can be renewed until one is back");
+  } else if (signing == 1 && group.servers.size() > 1) {
+    checks.Warn("Authority", "group", what,
+                "let a second one have it: understudy server token --authority");
+  } else {
+    checks.Ok("Authority", "group", what);
+  }
+  return {};
 }
 
 void CheckQueue(const char* name, const std::string& about, uint64_t queue, Checks& checks) {
@@ -119,6 +173,22 @@ void CheckQueue(const char* name, const std::string& about, uint64_t queue, Chec
   } else {
     checks.Ok(name, about, what);
   }
+}
+
+// What a lagged copy holds back is no queue; that it has to give its lag up is worth a look.
+void CheckReplay(const std::string& about, const v1::CopyStatus& copy, Checks& checks) {
+  if (copy.replay_lag_ms() == 0) {
+    return CheckQueue("ReplayQueue", about, copy.replay_queue(), checks);
+  }
+  const std::string lag = cluster::LagText(std::chrono::milliseconds(copy.replay_lag_ms()));
+  if (copy.playing_down().empty()) {
+    return checks.Ok("ReplayLag", about,
+                     fmt::format("lags by {}: {} commits are held back", lag, copy.replay_queue()));
+  }
+  checks.Warn(
+      "ReplayLag", about,
+      fmt::format("its lag of {} is being played down, because {}", lag, copy.playing_down()),
+      "the lag builds up again afterwards; understudy events tells what was replayed");
 }
 
 void CheckCopy(const std::string& database, const v1::CopyStatus& copy, Checks& checks) {
@@ -144,7 +214,7 @@ void CheckCopy(const std::string& database, const v1::CopyStatus& copy, Checks& 
   }
   if (!copy.answered()) return;
   if (copy.queues_known()) CheckQueue("CopyQueue", about, copy.copy_queue(), checks);
-  CheckQueue("ReplayQueue", about, copy.replay_queue(), checks);
+  CheckReplay(about, copy, checks);
 }
 
 void CheckDamage(const std::string& database, const v1::CopyStatus& copy, Checks& checks) {
@@ -215,6 +285,7 @@ base::Result<v1::HealthResponse> Admin::Health(const v1::HealthRequest&) {
   ASSIGN_OR_RETURN(const std::string manager, context_.registry.Manager());
   CheckGroup(*group, manager, checks);
   CheckAllServers(context_, *group, checks);
+  if (context_.tls != nullptr) RETURN_IF_ERROR(CheckCertificates(context_, *group, checks));
   ASSIGN_OR_RETURN(const v1::StatusResponse status, Status({}));
   for (const v1::DatabaseStatus& database : status.databases()) {
     for (const v1::CopyStatus& copy : database.copies()) {

@@ -50,6 +50,7 @@ v1::FailoverResponse ToResponse(const cluster::DatabaseView& view, const cluster
     to->set_missing(candidate.missing);
     to->set_silence_ms(candidate.silence ? Millis(*candidate.silence) : -1);
     to->set_preference(candidate.preference);
+    to->set_replay_lag_ms(Millis(candidate.replay_lag));
   }
   response.set_target(choice.target());
   return response;
@@ -81,6 +82,17 @@ base::Status AwaitClose(const ServerContext& context, ActiveCopy& copy, const st
     }
     copy.WaitPeerProgress(kProgressSlice);
   }
+}
+
+// A lagged copy holds back what applications write until the last moment.
+base::Status CheckNoLag(const DatabaseRecord& record, const std::string& target) {
+  const cluster::CopyRecord* const copy = record.FindCopy(target);
+  if (copy == nullptr || copy->replay_lag <= base::Duration(0)) return {};
+  return base::InvalidArgument(
+      fmt::format("the copy of {0} on {1} lags by {2}, so it would not have everything, and there "
+                  "is no better one; nothing was changed\nend its lag first: understudy copy lag "
+                  "{0} {1} 0",
+                  record.name, target, cluster::LagText(copy->replay_lag)));
 }
 
 }  // namespace
@@ -149,6 +161,22 @@ base::Result<std::string> Admin::ChooseTarget(const DatabaseRecord& record,
   }
 }
 
+// A backup survives a move; but whoever runs both rarely means to, and the copy that is read may
+// become the active one.
+base::Status Admin::CheckNoBackup(const DatabaseRecord& record) {
+  std::optional<cluster::BackupLease> running = backups_.announced().Find(record.name);
+  if (!running) {
+    const auto holder = cluster::BackupArbiter(context_.registry.coordinator()).Holder(record.name);
+    if (holder.ok()) running = *holder;  // without the coordinator no switchover succeeds anyway
+  }
+  if (!running) return {};
+  return base::Busy(
+      fmt::format("{} is not moved while its backup runs: {}\nwait for it, or --force the move: "
+                  "the backup goes "
+                  "on",
+                  record.name, ToString(*running)));
+}
+
 base::Result<v1::SwitchoverResponse> Admin::SwitchoverHere(const v1::SwitchoverRequest& request,
                                                            const DatabaseRecord& record) {
   const std::shared_ptr<ActiveCopy> copy = host_.FindActive(record.id);
@@ -156,7 +184,9 @@ base::Result<v1::SwitchoverResponse> Admin::SwitchoverHere(const v1::SwitchoverR
     return base::Unavailable(
         fmt::format("the active copy of {} on {} is not mounted", record.name, context_.server));
   }
+  if (!request.force()) RETURN_IF_ERROR(CheckNoBackup(record));
   ASSIGN_OR_RETURN(const std::string target, ChooseTarget(record, request.target()));
+  RETURN_IF_ERROR(CheckNoLag(record, target));
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::AdminClient> client, Dial(target));
   RETURN_IF_ERROR(AwaitClose(context_, *copy, target));
   ActiveCopy::Switchover how;
@@ -255,6 +285,12 @@ base::Result<v1::FailoverResponse> Admin::Failover(const v1::FailoverRequest& re
         "server {0} of the active copy of {1} is alive: a failover could lose what it has\n"
         "understudy switchover {1} moves it without loss",
         record.active, record.name));
+  }
+  if (const base::Duration left = context_.promises.Left(record.active); left > base::Duration(0)) {
+    return base::Busy(fmt::format(
+        "{} goes on in failsafe mode: this server has promised not to take {} over for {:.1f} s "
+        "more\ntry again after that; it is promised again only while that server asks for it",
+        record.active, record.name, std::chrono::duration<double>(left).count()));
   }
   if (choice.target().empty()) {
     return base::Unavailable(fmt::format(

@@ -2,6 +2,7 @@
 // What a person sets for a database, a copy or the group, and Active Manager goes by.
 #include <fmt/format.h>
 
+#include "cluster/activation.h"
 #include "server/admin.h"
 
 namespace understudy::server {
@@ -37,11 +38,24 @@ base::Result<v1::SetDatabaseResponse> Admin::SetDatabase(const v1::SetDatabaseRe
   return response;
 }
 
+base::Result<base::Duration> ReplayLagFrom(int64_t milliseconds) {
+  constexpr int64_t kMax = cluster::kReplayLagMax / std::chrono::milliseconds(1);
+  if (milliseconds >= 0 && milliseconds <= kMax) {
+    return base::Duration(std::chrono::milliseconds(milliseconds));
+  }
+  return base::InvalidArgument(fmt::format("a lag of {} ms is asked for, allowed are 0 to {} ({})",
+                                           milliseconds, kMax,
+                                           cluster::LagText(cluster::kReplayLagMax)));
+}
+
 base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& request) {
   const auto edit = [&](DatabaseRecord& record) -> base::Status {
     CopyRecord* const copy = record.FindCopy(request.server());
     if (copy == nullptr) {
       return base::NotFound(fmt::format("{} has no copy on {}", record.name, request.server()));
+    }
+    if (request.has_replay_lag_ms()) {
+      ASSIGN_OR_RETURN(copy->replay_lag, ReplayLagFrom(request.replay_lag_ms()));
     }
     if (request.has_preference()) copy->preference = request.preference();
     if (request.has_activation_suspended()) {
@@ -54,30 +68,53 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
                    context_.registry.UpdateDatabase(request.database(), edit));
   watch_->Nudge();
   const CopyRecord& copy = *record.FindCopy(request.server());
-  context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, record.name,
-                      fmt::format("copy of {} on {}: activation preference {}, activation {}",
-                                  record.name, copy.server, copy.preference,
-                                  copy.activation_suspended ? "suspended" : "allowed") +
-                          (copy.seed_bandwidth == 0
-                               ? std::string()
-                               : fmt::format(", seeds at {} bytes a second", copy.seed_bandwidth)));
+  context_.events.Add(
+      EventNumber::kSettingChanged, Severity::kInfo, record.name,
+      fmt::format(
+          "copy of {} on {}: activation preference {}, activation {}, lag {}", record.name,
+          copy.server, copy.preference, copy.activation_suspended ? "suspended" : "allowed",
+          copy.replay_lag > base::Duration(0) ? cluster::LagText(copy.replay_lag) : "none") +
+          (copy.seed_bandwidth == 0
+               ? std::string()
+               : fmt::format(", seeds at {} bytes a second", copy.seed_bandwidth)));
   v1::SetCopyResponse response;
   response.set_preference(copy.preference);
+  response.set_replay_lag_ms(copy.replay_lag / std::chrono::milliseconds(1));
   response.set_activation_suspended(copy.activation_suspended);
   response.set_seed_bandwidth(copy.seed_bandwidth);
   return response;
 }
 
 base::Result<v1::SetGroupResponse> Admin::SetGroup(const v1::SetGroupRequest& request) {
-  ASSIGN_OR_RETURN(cluster::GroupRecord group, context_.registry.Group());
-  if (request.has_paused() && request.paused() != group.paused) {
-    ASSIGN_OR_RETURN(group, context_.registry.SetPaused(request.paused()));
-    context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, "",
-                        group.paused ? "the group is paused: nothing is moved without a person"
-                                     : "the group is resumed: failovers are automatic");
+  const uint64_t every_s = request.rebalance_every_s();
+  if (every_s != 0 && (every_s < uint64_t(cluster::kRebalanceEveryMin.count()) ||
+                       every_s > uint64_t(cluster::kRebalanceEveryMax.count()))) {
+    return base::InvalidArgument(
+        fmt::format("rebalancing every {} s: allowed are {} to {} s, and 0 for never", every_s,
+                    cluster::kRebalanceEveryMin.count(), cluster::kRebalanceEveryMax.count()));
+  }
+  ASSIGN_OR_RETURN(const cluster::GroupRecord before, context_.registry.Group());
+  const auto edit = [&](cluster::GroupRecord& group) {
+    if (request.has_paused()) group.paused = request.paused();
+    if (request.has_failsafe()) group.failsafe = request.failsafe();
+    if (request.has_rebalance_every_s()) group.rebalance_every = std::chrono::seconds(every_s);
+  };
+  ASSIGN_OR_RETURN(const cluster::GroupRecord group, context_.registry.UpdateGroup(edit));
+  if (ToJson(group) != ToJson(before)) {
+    context_.events.Add(
+        EventNumber::kSettingChanged, Severity::kInfo, "",
+        fmt::format(
+            "the group: failovers {}, failsafe mode {}, rebalanced {}",
+            group.paused ? "paused" : "automatic", group.failsafe ? "on" : "off",
+            group.rebalance_every.count() == 0
+                ? "by a person only"
+                : fmt::format("every {} s", group.rebalance_every / std::chrono::seconds(1))));
   }
   v1::SetGroupResponse response;
   response.set_paused(group.paused);
+  response.set_failsafe(group.failsafe);
+  response.set_rebalance_every_s(
+      static_cast<uint64_t>(group.rebalance_every / std::chrono::seconds(1)));
   ASSIGN_OR_RETURN(const std::string manager, context_.registry.Manager());
   response.set_manager(manager);
   return response;

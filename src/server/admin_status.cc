@@ -63,10 +63,11 @@ base::Status NobodyToWaitFor(const DatabaseRecord& record) {
         fmt::format("{0} has no passive copy to wait for\nunderstudy copy add {0} SERVER adds one",
                     record.name));
   }
-  return base::NotFound(fmt::format(
-      "every passive copy of {0} is suspended, so none is waited for\nresume one with understudy "
-      "copy resume {0} SERVER, or name those to wait for with --servers",
-      record.name));
+  return base::NotFound(
+      fmt::format("every passive copy of {0} is suspended or lags, so none is waited for\nresume "
+                  "one with understudy "
+                  "copy resume {0} SERVER, or name those to wait for with --servers",
+                  record.name));
 }
 
 // Queues as of one moment: against the active's end as we have just learnt it.
@@ -140,6 +141,7 @@ base::Result<v1::DatabaseStatus> Admin::StatusOf(const DatabaseRecord& record,
       to.set_activation_suspended(copy.activation_suspended);
       continue;
     }
+    to.set_replay_lag_ms(copy.replay_lag / std::chrono::milliseconds(1));
     to.set_preference(copy.preference);
     to.set_activation_suspended(copy.activation_suspended);
     const bool alive = std::any_of(servers.begin(), servers.end(), [&](const ServerRecord& server) {
@@ -258,7 +260,11 @@ base::Result<v1::WaitResponse> Admin::WaitHere(ActiveCopy& copy, const v1::WaitR
   }
   if (servers.empty()) {
     for (const CopyRecord& passive : record.copies) {
-      if (passive.server != record.active && !passive.suspended) servers.insert(passive.server);
+      // What a lagged copy holds back is not waited for unless it is named.
+      const bool lags =
+          passive.replay_lag > base::Duration(0) && request.what() == v1::WaitRequest::REPLAYED;
+      if (passive.server == record.active || passive.suspended || lags) continue;
+      servers.insert(passive.server);
     }
     if (servers.empty()) return NobodyToWaitFor(record);
   }

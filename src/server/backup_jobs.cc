@@ -3,171 +3,172 @@
 
 #include <fmt/format.h>
 
-#include <vector>
+#include <algorithm>
 
-#include "backup/repository.h"
+#include "base/hex.h"
 #include "base/thread_name.h"
-#include "rpc/protocol.h"
-#include "server/snapshot_adaptor.h"
+#include "server/backup_journal.h"
+#include "server/exposed_snapshot.h"
 
 namespace understudy::server {
 namespace {
 
-using cluster::EventNumber;
-using cluster::Severity;
-
-// Opening a snapshot waits for the copy's thread, and on the active for a moment without writers.
-constexpr base::Duration kSnapshotLimit = std::chrono::seconds(30);
+constexpr base::Duration kLeaseLook = std::chrono::seconds(1);
 
 }  // namespace
 
-BackupJob::View BackupJob::view() const {
-  base::MutexLock lock(mutex_);
-  return view_;
+BackupJobs::BackupJobs(const ServerContext& context, CopyHost& host, const GroupCache& cache)
+    : context_(context),
+      host_(host),
+      cache_(cache),
+      announced_(context),
+      instance_(fmt::format("{:016x}{:016x}", context.env.Random(), context.env.Random())) {
+  leases_ = std::thread([this] { RunLeases(); });
 }
 
-BackupJob::View BackupJob::WaitChange(uint64_t change, base::Duration limit) const {
-  base::MutexLock lock(mutex_);
-  if (view_.change == change) changed_.WaitFor(mutex_, limit);
-  return view_;
-}
-
-base::Result<std::unique_ptr<backup::SnapshotSource>> BackupJobs::OpenSnapshot(
-    const std::string& database) {
-  using Source = std::unique_ptr<backup::SnapshotSource>;
-  backup::SnapshotOrigin origin;
-  origin.database_name = database;
-  origin.server = context_.server;
-  if (const std::shared_ptr<PassiveCopy> passive = host_.FindPassive(database)) {
-    origin.database = passive->id();
-    origin.role = "passive";
-    return passive->tasks().Call<Source>(
-        [origin](replay::Replayer& replayer) -> base::Result<Source> {
-          ASSIGN_OR_RETURN(replay::Replayer::Snapshot snapshot, replayer.OpenSnapshot());
-          return Source(
-              std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader), snapshot.at));
-        },
-        kSnapshotLimit);
+void BackupJobs::RunLeases() {
+  base::NameThisThread("bkp-leases");
+  while (true) {
+    std::vector<std::shared_ptr<BackupSession>> sessions;
+    {
+      base::MutexLock lock(mutex_);
+      if (!stopped_) changed_.WaitFor(mutex_, kLeaseLook);
+      if (stopped_) return;
+      for (const auto& job : jobs_) sessions.push_back(job->session);
+    }
+    announced_.Expire();
+    for (const auto& session : sessions) {
+      if (!session->view().ended) session->Renew();
+    }
+    RemoveEnded();
   }
-  if (const std::shared_ptr<ActiveCopy> active = host_.FindActive(database)) {
-    origin.database = active->id();
-    origin.role = "active";
-    return active->tasks().Call<Source>(
-        [origin](capture::Capture& capture) -> base::Result<Source> {
-          ASSIGN_OR_RETURN(capture::Capture::Snapshot snapshot, capture.OpenSnapshot());
-          return Source(
-              std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader), snapshot.at));
-        },
-        kSnapshotLimit);
-  }
-  return base::NotFound(fmt::format("server {} has no copy of {}", context_.server, database));
 }
 
-void BackupJobs::RemoveDone() {
-  std::vector<std::shared_ptr<BackupJob>> done;
+void BackupJobs::RemoveEnded() {
+  std::vector<std::unique_ptr<Job>> gone;
   {
+    const base::SteadyTime now = context_.env.Now();
     base::MutexLock lock(mutex_);
-    for (auto at = jobs_.begin(); at != jobs_.end();) {
-      const bool ended = at->second->view().done;
-      if (ended) done.push_back(at->second);
-      at = ended ? jobs_.erase(at) : std::next(at);
+    for (const auto& job : jobs_) {
+      if (job->ended == base::SteadyTime{} && job->session->view().ended) job->ended = now;
     }
+    const auto kept = std::stable_partition(jobs_.begin(), jobs_.end(), [&](const auto& job) {
+      return job->ended == base::SteadyTime{} || now - job->ended < kEndedKept;
+    });
+    std::move(kept, jobs_.end(), std::back_inserter(gone));
+    jobs_.erase(kept, jobs_.end());
   }
-  for (const std::shared_ptr<BackupJob>& job : done) job->thread_.join();
+  for (const auto& job : gone) job->thread.join();
 }
 
-base::Result<std::shared_ptr<BackupJob>> BackupJobs::Begin(const std::string& database,
-                                                           const std::string& repository_path) {
-  RemoveDone();
-  const auto job = std::make_shared<BackupJob>();
-  {
-    base::MutexLock lock(mutex_);
-    if (stopped_) return base::Cancelled("this server is stopping");
-    if (jobs_.contains(database)) {
-      return base::Busy(
-          fmt::format("a backup of {} is running on server {} already\nwait for it: "
-                      "understudy events --follow",
-                      database, context_.server));
-    }
-    if (jobs_.size() >= kJobsMax) {
-      return base::Busy(
-          fmt::format("{} backups run on server {} already", jobs_.size(), context_.server));
-    }
-    jobs_[database] = job;  // without a thread yet: nobody joins it before it is done
+base::Result<std::shared_ptr<BackupSession>> BackupJobs::Begin(BackupSession::Options options) {
+  if (options.id.empty()) {
+    options.id = backup::MakeBackupId(context_.env.WallNow(), options.type, context_.env.Random());
   }
-  const auto give_up = [&](base::Status why) {
-    base::MutexLock lock(mutex_);
-    jobs_.erase(database);
-    return why;
-  };
-  base::Result<std::unique_ptr<backup::Repository>> repository =
-      backup::Repository::OpenOrCreate(context_.env, repository_path);
-  if (!repository.ok()) return give_up(repository.status());
-  base::Result<std::unique_ptr<backup::SnapshotSource>> source = OpenSnapshot(database);
-  if (!source.ok()) return give_up(source.status());
-
-  const std::string name = database;
-  base::MutexLock lock(mutex_);  // so that nobody joins a thread that is not there yet
+  const bool journalled = !options.repository.empty() && options.faults.empty();
+  if (journalled) {
+    const base::Status saved = SaveBackup(context_.env, host_.data_dir(), {options, 1});
+    // It would not be begun again after a restart; that is no reason to take none.
+    if (!saved.ok()) {
+      base::Diag(base::DiagLevel::kWarning, "backup", "no journal", {{"why", saved.ToString()}});
+    }
+  }
+  base::MutexLock lock(mutex_);
   if (stopped_) return base::Cancelled("this server is stopping");
-  job->thread_ = std::thread([this, job = job.get(), repository = std::move(repository).value(),
-                              source = std::move(source).value(), name]() mutable {
-    base::NameThisThread("bkp-" + name);
-    Run(*job, *repository, *source);
+  size_t running = 0;
+  for (const auto& job : jobs_) {
+    if (job->session->view().ended) continue;
+    ++running;
+    if (job->session->options().id == options.id) return job->session;
+  }
+  if (running >= kJobsMax) {
+    return base::Busy(fmt::format("{} backups run on server {} already", running, context_.server));
+  }
+  auto job = std::make_unique<Job>();
+  job->session = std::make_shared<BackupSession>(context_, host_, cache_, std::move(options));
+  const std::shared_ptr<BackupSession> session = job->session;
+  job->thread = std::thread([this, session, journalled] {
+    base::NameThisThread("bkp-" + session->options().database);
+    session->Run();
+    const base::Code code = session->view().status.code();
+    bool stopped = false;
+    {
+      base::MutexLock guard(mutex_);
+      stopped = stopped_;
+      if (auto last = session->writer().last) last_[session->options().database] = *last;
+    }
+    const bool cut_off = stopped && code == base::Code::kCancelled;
+    if (journalled && !cut_off) {
+      ForgetBackup(context_.env, host_.data_dir(), session->options().id);
+    }
   });
-  return job;
+  jobs_.push_back(std::move(job));
+  return session;
 }
 
-void BackupJobs::Run(BackupJob& job, const backup::Repository& repository,
-                     backup::SnapshotSource& source) {
-  const backup::SnapshotOrigin origin = source.origin();
-  context_.events.Add(EventNumber::kBackupStarted, Severity::kInfo, origin.database_name,
-                      fmt::format("full backup of {} from the {} copy on {} at {} into {}",
-                                  origin.database_name, origin.role, origin.server,
-                                  base::ToString(source.at().position), repository.path()));
-  backup::BackupOptions options;
-  options.software = fmt::format("understudy {}", rpc::kVersion);
-  options.progress = [&job](const base::Progress& progress) {
-    base::MutexLock lock(job.mutex_);
-    job.view_.progress = progress;
-    ++job.view_.change;
-    job.changed_.NotifyAll();
-    return !job.cancel_;
-  };
-  backup::ThreadExecutor executor;
-  backup::BackupResult result =
-      backup::RunFull(context_.env, executor, repository, source, options);
-  if (result.status.ok()) {
-    context_.events.Add(
-        EventNumber::kBackupCompleted, Severity::kInfo, origin.database_name,
-        fmt::format("backup {} of {} is complete: {} bytes stored, read back and verified",
-                    result.document.id, origin.database_name, result.document.bytes_stored));
-  } else {
-    context_.events.Add(EventNumber::kBackupFailed, Severity::kError, origin.database_name,
-                        fmt::format("the backup of {} on {} failed: {}", origin.database_name,
-                                    origin.server, result.status.ToString()));
+base::Result<std::shared_ptr<BackupSession>> BackupJobs::Find(const std::string& id) {
+  base::MutexLock lock(mutex_);
+  const auto found = std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& job) {
+    return job->session->options().id == id;
+  });
+  if (found != jobs_.end()) return (*found)->session;
+  return base::NotFound(fmt::format(
+      "server {} has no backup session {}: it was never begun here, or ended more than {} min ago",
+      context_.server, id, kEndedKept / std::chrono::minutes(1)));
+}
+
+void BackupJobs::Resume() {
+  RemoveAllExposed(context_.env, host_.data_dir());
+  for (JournalledBackup& found : LoadBackups(context_.env, host_.data_dir())) {
+    const std::string id = found.options.id;
+    const std::string database = found.options.database;
+    if (++found.attempt > JournalledBackup::kAttemptsMax) {
+      ForgetBackup(context_.env, host_.data_dir(), id);
+      context_.events.Add(cluster::EventNumber::kBackupFailed, cluster::Severity::kError, database,
+                          fmt::format("backup {} of {} is not begun again: this server has stopped "
+                                      "{} times while it ran",
+                                      id, database, JournalledBackup::kAttemptsMax));
+      continue;
+    }
+    found.options.resumed = true;
+    const base::Result<std::shared_ptr<BackupSession>> begun = Begin(found.options);
+    if (!begun.ok()) continue;
+    SaveBackup(context_.env, host_.data_dir(), found).IgnoreError();  // only the count is lost
+    context_.events.Add(cluster::EventNumber::kBackupStarted, cluster::Severity::kInfo, database,
+                        fmt::format("backup {} of {} is begun again after a restart of server {} "
+                                    "(attempt {})",
+                                    id, database, context_.server, found.attempt));
   }
-  base::MutexLock lock(job.mutex_);
-  job.view_.status = result.status;
-  job.view_.document = std::move(result.document);
-  job.view_.done = true;
-  ++job.view_.change;
-  job.changed_.NotifyAll();
+}
+
+backup::Writer::View BackupJobs::WriterOf(const std::string& database) const {
+  base::MutexLock lock(mutex_);
+  backup::Writer::View view;
+  for (const auto& job : jobs_) {
+    const bool waits = !job->session->view().waiting_for.empty();
+    if (job->session->options().database != database || waits) continue;
+    const backup::Writer::View running = job->session->writer();
+    if (running.session) view = running;
+  }
+  if (const auto last = last_.find(database); last != last_.end()) {
+    view.last = last->second;
+    if (!view.session && last->second.failure) view.last_error = last->second.failure->code;
+  }
+  return view;
 }
 
 void BackupJobs::Stop() {
-  std::map<std::string, std::shared_ptr<BackupJob>> jobs;
+  std::vector<std::unique_ptr<Job>> jobs;
   {
     base::MutexLock lock(mutex_);
+    if (stopped_) return;
     stopped_ = true;
     jobs.swap(jobs_);
+    changed_.NotifyAll();
   }
-  for (const auto& [database, job] : jobs) {
-    base::MutexLock lock(job->mutex_);
-    job->cancel_ = true;
-  }
-  for (const auto& [database, job] : jobs) {
-    if (job->thread_.joinable()) job->thread_.join();
-  }
+  for (const auto& job : jobs) job->session->Cancel();
+  for (const auto& job : jobs) job->thread.join();
+  leases_.join();
 }
 
 }  // namespace understudy::server

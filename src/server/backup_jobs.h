@@ -1,72 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
-// BackupJobs: the backups that run on this server, each on its own thread "bkp-<database>".
+// BackupJobs: the backup sessions that run on this server, each on its own thread "bkp-DATABASE",
+// and what the writer of each copy here tells of them.
 //
-// A job does not depend on who asked for it: a client that goes away does not stop it, and its
-// outcome is an event. One job for each database at a time; the second asker is told which one
-// runs. Threading: thread-safe.
+// A session does not depend on who asked for it: a client that goes away does not stop a backup
+// into a repository, and its outcome is an event. One that was running when the daemon stopped or
+// died is begun again when it starts (backup_journal.h). The thread "bkp-leases" says once a second
+// that the sessions go on. Threading: thread-safe.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
-#include "backup/backup_engine.h"
 #include "base/mutex.h"
-#include "base/progress.h"
-#include "server/context.h"
-#include "server/copy_host.h"
+#include "server/announced_backups.h"
+#include "server/backup_session.h"
 
 namespace understudy::server {
-
-class BackupJob {
- public:
-  struct View {
-    uint64_t change = 0;
-    base::Progress progress;
-    bool done = false;
-    base::Status status;              // of a done one
-    backup::BackupDocument document;  // of a good one
-  };
-  View view() const EXCLUDES_LOCK(mutex_);
-  // Waits until the view changed after `change` or the limit passed.
-  View WaitChange(uint64_t change, base::Duration limit) const EXCLUDES_LOCK(mutex_);
-
- private:
-  friend class BackupJobs;
-  mutable base::Mutex mutex_;
-  mutable base::CondVar changed_;
-  View view_ GUARDED_BY(mutex_);
-  bool cancel_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
-};
 
 class BackupJobs {
  public:
   static constexpr size_t kJobsMax = 64;
+  // An ended session can be asked for its end this long.
+  static constexpr base::Duration kEndedKept = std::chrono::minutes(5);
 
-  BackupJobs(const ServerContext& context, CopyHost& host) : context_(context), host_(host) {}
+  BackupJobs(const ServerContext& context, CopyHost& host, const GroupCache& cache);
   ~BackupJobs() { Stop(); }
   BackupJobs(const BackupJobs&) = delete;
   BackupJobs& operator=(const BackupJobs&) = delete;
 
-  // Checks the repository, takes the snapshot of the copy here, and starts the backup.
-  base::Result<std::shared_ptr<BackupJob>> Begin(const std::string& database,
-                                                 const std::string& repository)
+  // Starts a session; options.id is given here when it is empty. kBusy: too many, or one of this
+  // database runs here already.
+  base::Result<std::shared_ptr<BackupSession>> Begin(BackupSession::Options options)
       EXCLUDES_LOCK(mutex_);
-  // Cancels all and joins their threads.
+  // kNotFound: never begun here, or ended for long.
+  base::Result<std::shared_ptr<BackupSession>> Find(const std::string& session)
+      EXCLUDES_LOCK(mutex_);
+  // Those that were running when the daemon stopped, and removes what they left.
+  void Resume();
+  // Cancels all and joins their threads; those with a repository go on after the next start.
   void Stop() EXCLUDES_LOCK(mutex_);
 
+  // Of a database: the session that runs, if any, and the last one that ended.
+  backup::Writer::View WriterOf(const std::string& database) const EXCLUDES_LOCK(mutex_);
+  AnnouncedBackups& announced() { return announced_; }
+  // Of this run of the daemon.
+  const std::string& instance() const { return instance_; }
+
  private:
-  base::Result<std::unique_ptr<backup::SnapshotSource>> OpenSnapshot(const std::string& database);
-  void Run(BackupJob& job, const backup::Repository& repository, backup::SnapshotSource& source);
-  void RemoveDone() EXCLUDES_LOCK(mutex_);
+  struct Job {
+    std::shared_ptr<BackupSession> session;
+    std::thread thread;
+    base::SteadyTime ended{};  // when it was first seen ended
+  };
+
+  void RemoveEnded() EXCLUDES_LOCK(mutex_);
+  void RunLeases();
 
   const ServerContext context_;
   CopyHost& host_;
-  base::Mutex mutex_;
+  const GroupCache& cache_;
+  AnnouncedBackups announced_;
+  const std::string instance_;
+
+  mutable base::Mutex mutex_;
+  base::CondVar changed_;
   bool stopped_ GUARDED_BY(mutex_) = false;
-  std::map<std::string, std::shared_ptr<BackupJob>> jobs_ GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Job>> jobs_ GUARDED_BY(mutex_);
+  std::map<std::string, backup::WriterSession> last_ GUARDED_BY(mutex_);  // ended, by database
+  std::thread leases_;
 };
 
 }  // namespace understudy::server

@@ -5,6 +5,8 @@
 
 #include "base/diag.h"
 #include "base/thread_name.h"
+#include "cluster/membership.h"
+#include "server/group_tls.h"
 
 namespace understudy::server {
 namespace {
@@ -31,11 +33,12 @@ ClusterWatch::ClusterWatch(const ServerContext& context, CopyHost& host, GroupCa
 
 ClusterWatch::~ClusterWatch() { Stop(); }
 
-base::Status ClusterWatch::Start(cluster::ServerRecord self) {
+base::Status ClusterWatch::Start(cluster::ServerRecord self,
+                                 const std::function<void()>& before_copies) {
   self_ = std::move(self);
   context_.registry.coordinator().SetWakeup([signal = signal_] { signal->Notify(); });
   RETURN_IF_ERROR(KeepLease(context_.env.Now()));
-  RETURN_IF_ERROR(Poll());
+  RETURN_IF_ERROR(Poll(before_copies));
   thread_ = std::thread([this] { Run(); });
   return {};
 }
@@ -91,6 +94,9 @@ void ClusterWatch::Report(const base::Status& status) {
 }
 
 base::Status ClusterWatch::KeepLease(base::SteadyTime now) {
+  if (context_.tls != nullptr && context_.tls->was_removed()) {
+    return base::Fenced("this server was removed from the group");
+  }
   const base::Duration ttl = context_.settings.Get().coordinator.lease;
   cluster::Coordinator& coordinator = context_.registry.coordinator();
   if (lease_ != 0) {
@@ -115,14 +121,15 @@ base::Status ClusterWatch::KeepLease(base::SteadyTime now) {
   return {};
 }
 
-base::Status ClusterWatch::Poll() {
+base::Status ClusterWatch::Poll(const std::function<void()>& before_copies) {
   cluster::Coordinator& coordinator = context_.registry.coordinator();
   bool databases = !seen_;
   bool servers = false;
   bool group = false;
+  bool certificates = !seen_;
   if (seen_) {
     ASSIGN_OR_RETURN(const cluster::Changes changes, coordinator.ChangesSince(*seen_));
-    databases = !changes.complete;
+    databases = certificates = !changes.complete;
     if (!changes.complete) cache_.NoteAll();
     for (const cluster::Change& change : changes.changes) {
       cache_.Note(change.key);
@@ -130,6 +137,8 @@ base::Status ClusterWatch::Poll() {
       servers = servers || HasPrefix(change.key, Registry::kServersPrefix);
       group = group || HasPrefix(change.key, Registry::kAlivePrefix) ||
               change.key == Registry::kGroupKey || change.key == Registry::kManagerKey;
+      certificates =
+          certificates || HasPrefix(change.key, cluster::Membership::kCertificatesPrefix);
       if (HasPrefix(change.key, Registry::kEventsPrefix)) events_.Notify();
     }
     seen_ = changes.revision;
@@ -142,8 +151,16 @@ base::Status ClusterWatch::Poll() {
       seen_.reset();  // read it all again
       return records.status();
     }
+    if (before_copies) before_copies();
     cache_.SetDatabases(*records);
     host_.Update(std::move(records).value());
+  }
+  if (certificates && context_.tls != nullptr) {
+    const base::Status read = context_.tls->ReadCertificates(context_.env, coordinator);
+    if (!read.ok()) {
+      seen_.reset();
+      return read;
+    }
   }
   if (servers) host_.RetryLinks();
   if (databases || servers || group) group_.Notify();

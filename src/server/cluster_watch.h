@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,7 +32,8 @@ class ClusterWatch {
   ClusterWatch(const ClusterWatch&) = delete;
   ClusterWatch& operator=(const ClusterWatch&) = delete;
 
-  base::Status Start(cluster::ServerRecord self);
+  // `before_copies` is called once the registry was read, before the CopyHost hears of it.
+  base::Status Start(cluster::ServerRecord self, const std::function<void()>& before_copies);
   // Writes what is queued, ends the lease and joins.
   void Stop();
 
@@ -39,12 +41,13 @@ class ClusterWatch {
   rpc::Signal& events_changed() { return events_; }  // notified when the registry has a new event
   // Notified when servers, databases or what holds for the group have changed.
   rpc::Signal& group_changed() { return group_; }
+  const GroupCache& cache() const { return cache_; }
   cluster::LeaseId lease() const { return lease_; }  // 0: none right now
 
  private:
   void Run();
   base::Status KeepLease(base::SteadyTime now);
-  base::Status Poll();
+  base::Status Poll(const std::function<void()>& before_copies = nullptr);
   void WriteEvents();
   void PublishStatus(base::SteadyTime now);
   void Report(const base::Status& status);

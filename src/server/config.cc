@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <functional>
 #include <utility>
@@ -13,8 +12,11 @@
 #include <toml++/toml.h>
 
 #include "base/ids.h"
+#include "cluster/records.h"
 #include "server/coordinator_keys.h"
 #include "ship/messages.h"
+#include "tls/certificate_authority.h"
+#include "tls/tls_directory.h"
 
 namespace understudy::server {
 namespace {
@@ -22,35 +24,7 @@ namespace {
 using base::InvalidArgument;
 using base::Status;
 
-struct Unit {
-  std::string_view name;
-  uint64_t factor;
-};
 constexpr size_t kHookWordsMax = 64;
-constexpr std::array<Unit, 8> kSizeUnits = {{{"", 1},
-                                             {"B", 1},
-                                             {"KiB", 1ull << 10},
-                                             {"MiB", 1ull << 20},
-                                             {"GiB", 1ull << 30},
-                                             {"KB", 1'000},
-                                             {"MB", 1'000'000},
-                                             {"GB", 1'000'000'000}}};
-constexpr std::array<Unit, 4> kTimeUnits = {
-    {{"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}}};
-
-template <size_t kCount>
-base::Result<uint64_t> ParseWithUnit(std::string_view text, const std::array<Unit, kCount>& units,
-                                     std::string_view allowed) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  const auto found = std::find_if(units.begin(), units.end(),
-                                  [&](const Unit& candidate) { return candidate.name == unit; });
-  if (error != std::errc() || found == units.end() || number > (1ull << 62) / found->factor) {
-    return InvalidArgument(fmt::format("\"{}\" is not {}", text, allowed));
-  }
-  return number * found->factor;
-}
 
 // How many letters must change to make one word of the other (for the nearest key).
 size_t Distance(std::string_view a, std::string_view b) {
@@ -81,6 +55,13 @@ Status SetText(const toml::node& node, std::string& out) {
   return {};
 }
 
+Status SetBool(const toml::node& node, bool& out) {
+  const auto value = node.value_exact<bool>();
+  if (!value) return InvalidArgument("must be true or false");
+  out = *value;
+  return {};
+}
+
 struct SizeRange {
   uint64_t min;
   uint64_t max;
@@ -99,6 +80,16 @@ Status SetSize(const toml::node& node, SizeRange range, uint64_t& out) {
         fmt::format("is {} bytes, allowed are {} to {}", bytes, range.min, range.max));
   }
   out = bytes;
+  return {};
+}
+
+Status SetNumber(const toml::node& node, SizeRange range, uint64_t& out) {
+  const auto number = node.value_exact<int64_t>();
+  if (!number || *number < 0 || static_cast<uint64_t>(*number) < range.min ||
+      static_cast<uint64_t>(*number) > range.max) {
+    return InvalidArgument(fmt::format("must be a number from {} to {}", range.min, range.max));
+  }
+  out = static_cast<uint64_t>(*number);
   return {};
 }
 
@@ -194,6 +185,31 @@ std::map<std::string, Setter> WithRoutingSetters(std::map<std::string, Setter> s
   return setters;
 }
 
+std::map<std::string, Setter> WithLagSetters(std::map<std::string, Setter> setters) {
+  using std::chrono::hours;
+  using std::chrono::seconds;
+  using Node = toml::node;
+  setters.merge(std::map<std::string, Setter>{
+      {"lag.playdown_free_percent",
+       [](const Node& n, Config& c) {
+         return SetNumber(n, {0, 100}, c.lag.playdown_free_percent);
+       }},
+      {"lag.playdown_free_bytes",
+       [](const Node& n, Config& c) {
+         return SetSize(n, {0, 1ull << 50}, c.lag.playdown_free_bytes);
+       }},
+      {"lag.playdown_copies_min",
+       [](const Node& n, Config& c) {
+         return SetNumber(n, {0, cluster::kCopiesMax}, c.lag.playdown_copies_min);
+       }},
+      {"lag.playdown_copies_after",
+       [](const Node& n, Config& c) {
+         return SetTime(n, {seconds(1), hours(24 * 14)}, c.lag.playdown_copies_after);
+       }},
+  });
+  return setters;
+}
+
 // What a server does beside its work, added to the rest.
 std::map<std::string, Setter> WithUpkeepSetters(std::map<std::string, Setter> setters) {
   using Node = toml::node;
@@ -219,13 +235,32 @@ std::map<std::string, Setter> WithUpkeepSetters(std::map<std::string, Setter> se
   return setters;
 }
 
+std::map<std::string, Setter> WithTlsSetters(std::map<std::string, Setter> setters) {
+  using Node = toml::node;
+  setters.merge(std::map<std::string, Setter>{
+      {"tls.off", [](const Node& n, Config& c) { return SetBool(n, c.tls.off); }},
+      {"tls.directory", [](const Node& n, Config& c) { return SetText(n, c.tls.directory); }},
+      {"tls.join_listen", [](const Node& n, Config& c) { return SetText(n, c.tls.join_listen); }},
+      {"tls.lifetime",
+       [](const Node& n, Config& c) {
+         return SetTime(n, {tls::kCertificateLifetimeMin, tls::kCertificateLifetimeMax},
+                        c.tls.lifetime);
+       }},
+      {"coordinator.managed.tls",
+       [](const Node& n, Config& c) { return SetBool(n, c.coordinator.managed.tls); }},
+      {"coordinator.managed.join",
+       [](const Node& n, Config& c) { return SetBool(n, c.coordinator.managed.join); }},
+  });
+  return setters;
+}
+
 const std::map<std::string, Setter>& Setters() {
   using std::chrono::hours;
   using std::chrono::milliseconds;
   using std::chrono::minutes;
   using std::chrono::seconds;
   using Node = toml::node;
-  static const std::map<std::string, Setter> kSetters = WithUpkeepSetters(WithRoutingSetters({
+  static const std::map<std::string, Setter> kSetters = WithUpkeepSetters(WithTlsSetters(WithLagSetters(WithRoutingSetters({
       {"server.name", [](const Node& n, Config& c) { return SetText(n, c.server.name); }},
       {"server.data_dir", [](const Node& n, Config& c) { return SetText(n, c.server.data_dir); }},
       {"server.listen", [](const Node& n, Config& c) { return SetText(n, c.server.listen); }},
@@ -283,7 +318,7 @@ const std::map<std::string, Setter>& Setters() {
        [](const Node& n,
           Config& c) { return SetSize(n, {0, 1ull << 50}, c.lost.database_bytes_max); }},
       {"diag.level", [](const Node& n, Config& c) { return SetLevel(n, c.diag.level); }},
-  }));
+  }))));
   return kSetters;
 }
 
@@ -346,6 +381,22 @@ base::Result<toml::table> Parse(std::string_view text, const std::string& path) 
   }
 }
 
+// "192.0.2.1:7400" -> "192.0.2.1:7401"; port 0 and a unix socket stay as they are.
+void FillTls(Config& config) {
+  if (config.tls.directory.empty()) {
+    config.tls.directory = tls::TlsDirectory::Below(config.server.data_dir).path;
+  }
+  if (!config.tls.join_listen.empty()) return;
+  config.tls.join_listen = config.server.listen;
+  const size_t colon = config.server.listen.rfind(':');
+  uint16_t port = 0;
+  const char* const end = config.server.listen.data() + config.server.listen.size();
+  if (colon == std::string::npos) return;
+  const auto parsed = std::from_chars(config.server.listen.data() + colon + 1, end, port);
+  if (parsed.ec != std::errc() || port == 0 || port == UINT16_MAX) return;
+  config.tls.join_listen = fmt::format("{}:{}", config.server.listen.substr(0, colon), port + 1);
+}
+
 Status CheckWhole(Config& config) {
   RETURN_IF_ERROR(base::CheckName("server.name", config.server.name));
   const std::pair<const char*, const std::string*> needed[] = {
@@ -357,23 +408,13 @@ Status CheckWhole(Config& config) {
   if (config.ship.silence_max <= config.ship.heartbeat) {
     return InvalidArgument("ship.silence_max must be longer than ship.heartbeat");
   }
+  FillTls(config);
   if (config.server.advertise.empty()) config.server.advertise = config.server.listen;
   if (config.web.advertise.empty()) config.web.advertise = config.web.listen;
   return {};
 }
 
 }  // namespace
-
-base::Result<uint64_t> ParseSize(std::string_view text) {
-  return ParseWithUnit(text, kSizeUnits,
-                       "a size such as 1048576, \"64KiB\", \"256MiB\" or \"1GB\"");
-}
-
-base::Result<base::Duration> ParseDuration(std::string_view text) {
-  ASSIGN_OR_RETURN(const uint64_t nanoseconds,
-                   ParseWithUnit(text, kTimeUnits, "a time such as \"500ms\", \"2s\" or \"5m\""));
-  return base::Duration(static_cast<int64_t>(nanoseconds));
-}
 
 base::Result<Config> ParseConfig(std::string_view text, const std::string& path) {
   ASSIGN_OR_RETURN(const toml::table document, Parse(text, path));

@@ -68,6 +68,26 @@ struct Config {
     std::vector<std::string> post_dismount;
     base::Duration timeout = std::chrono::seconds(10);
   } hooks;
+  // Lagged copies (docs/design/0008-lagged-copies.md).
+  struct Lag {
+    // Held log is replayed before its time while less than this is free of the log's disk.
+    uint64_t playdown_free_percent = 10;
+    uint64_t playdown_free_bytes = 0;
+    // … and when fewer copies without a lag than this are healthy for so long. 0: never.
+    uint64_t playdown_copies_min = 0;
+    base::Duration playdown_copies_after = std::chrono::hours(24);
+  } lag;
+
+  // TLS between the members of the group (docs/design/0007-joining.md).
+  struct Tls {
+    bool off = false;         // plaintext, whatever the addresses
+    std::string directory;    // of server.pem and the others; default: .tls in server.data_dir
+    std::string join_listen;  // for servers that join; default: server.listen's host, the next port
+    base::Duration lifetime = std::chrono::hours(24 * 90);  // of certificates that are made here
+
+    bool operator==(const Tls&) const = default;
+  } tls;
+
   // Reading everything again to find damage (scrub/scrubber.h).
   struct Scrub {
     uint64_t rate = 8 << 20;  // bytes a second, of all copies together; 0: off

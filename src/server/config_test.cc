@@ -47,6 +47,28 @@ level = "warning"
   EXPECT_EQ(config->diag.level, base::DiagLevel::kWarning);
 }
 
+TEST(Config, PlayDownGoesByFreeSpaceUnlessSetOtherwise) {
+  const auto none = ParseConfig(kMinimal, "s.toml");
+  ASSERT_TRUE(none.ok());
+  EXPECT_EQ(none->lag.playdown_free_percent, 10u);
+  EXPECT_EQ(none->lag.playdown_copies_min, 0u);
+  const auto config = ParseConfig(std::string(kMinimal) + R"([lag]
+playdown_free_percent = 5
+playdown_free_bytes = "10GiB"
+playdown_copies_min = 3
+playdown_copies_after = "12h"
+)",
+                                  "s.toml");
+  ASSERT_TRUE(config.ok()) << config.status().ToString();
+  EXPECT_EQ(config->lag.playdown_free_percent, 5u);
+  EXPECT_EQ(config->lag.playdown_free_bytes, 10ull << 30);
+  EXPECT_EQ(config->lag.playdown_copies_min, 3u);
+  EXPECT_EQ(config->lag.playdown_copies_after, std::chrono::hours(12));
+  EXPECT_NE(
+      ErrorOf(std::string(kMinimal) + "[lag]\nplaydown_free_percent = 101\n").find("0 to 100"),
+      std::string::npos);
+}
+
 TEST(Config, WebAndHooksAreOffUnlessSet) {
   const auto none = ParseConfig(kMinimal, "s.toml");
   ASSERT_TRUE(none.ok());

@@ -18,9 +18,12 @@
 #include "rpc/signal.h"
 #include "server/authority.h"
 #include "server/config.h"
+#include "server/promises.h"
 #include "server/seed_traffic.h"
 
 namespace understudy::server {
+
+class GroupTls;
 
 class Settings {
  public:
@@ -65,7 +68,9 @@ struct ServerContext {
   cluster::Registry& registry;
   EventLog& events;
   Authority& authority;
+  Promises& promises;
   std::string server;            // our name
+  GroupTls* tls = nullptr;       // null: no TLS
   SeedTraffic* seeds = nullptr;  // null: seeds are not bounded
 };
 

@@ -38,6 +38,8 @@ struct CoordinatorConfig {
     std::string client_listen;
     std::string peer_listen;
     std::map<std::string, std::string> initial_cluster;  // member -> "host:port" of its peer side
+    bool tls = false;   // its connections, with this server's certificate
+    bool join = false;  // initial_cluster exists already, and has this member
 
     bool operator==(const Managed&) const = default;
   } managed;

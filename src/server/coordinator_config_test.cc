@@ -119,13 +119,13 @@ TEST(CoordinatorFactory, AFileThatIsMissingOrEmptyNamesTheKey) {
   config.endpoints = {"127.0.0.1:1"};
   config.user = "x";
   config.password_file = "/none";
-  EXPECT_NE(OpenCoordinator(env, config).status().message().find("coordinator.password_file"),
+  EXPECT_NE(OpenCoordinator(env, config, nullptr).status().message().find("coordinator.password_file"),
             std::string::npos);
   ASSERT_TRUE(env.MakeDirectories("/f").ok());
   ASSERT_TRUE(env::WriteFileAtomically(env, "/f/empty", base::AsBytes(std::string("\n"))).ok());
   config.password_file.clear();
   config.ca_file = "/f/empty";
-  const base::Status empty = OpenCoordinator(env, config).status();
+  const base::Status empty = OpenCoordinator(env, config, nullptr).status();
   EXPECT_NE(empty.message().find("coordinator.ca_file: /f/empty is empty"), std::string::npos)
       << empty.ToString();
 }

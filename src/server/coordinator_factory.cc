@@ -26,7 +26,8 @@ base::Result<std::string> ReadText(env::Env& env, const char* key, const std::st
   return text;
 }
 
-base::Result<etcd::EtcdOptions> EtcdOptionsOf(env::Env& env, const CoordinatorConfig& config) {
+base::Result<etcd::EtcdOptions> EtcdOptionsOf(env::Env& env, const CoordinatorConfig& config,
+                                              const GroupTls* tls) {
   etcd::EtcdOptions options;
   options.endpoints = config.endpoints;
   options.group = config.group;
@@ -38,20 +39,33 @@ base::Result<etcd::EtcdOptions> EtcdOptionsOf(env::Env& env, const CoordinatorCo
                    ReadText(env, "coordinator.cert_file", config.cert_file, kPemBytesMax));
   ASSIGN_OR_RETURN(options.key,
                    ReadText(env, "coordinator.key_file", config.key_file, kPemBytesMax));
+  if (config.runs_member() && config.managed.tls && tls != nullptr) {
+    options.identity_file = tls->directory().identity();
+    options.ca_file = tls->directory().ca();
+  }
   return options;
 }
 
 }  // namespace
 
-base::Result<std::unique_ptr<cluster::Coordinator>> OpenCoordinator(
-    env::Env& env, const CoordinatorConfig& config) {
+base::Result<std::unique_ptr<cluster::Coordinator>> OpenCoordinator(env::Env& env,
+                                                                    const CoordinatorConfig& config,
+                                                                    const GroupTls* tls) {
   if (config.kind == CoordinatorConfig::kEtcd) {
-    ASSIGN_OR_RETURN(etcd::EtcdOptions options, EtcdOptionsOf(env, config));
+    ASSIGN_OR_RETURN(etcd::EtcdOptions options, EtcdOptionsOf(env, config, tls));
     ASSIGN_OR_RETURN(auto coordinator, etcd::EtcdCoordinator::Open(std::move(options)));
     return std::unique_ptr<cluster::Coordinator>(std::move(coordinator));
   }
   ASSIGN_OR_RETURN(auto coordinator, cluster::EmbeddedCoordinator::Open(env, config.path));
   return std::unique_ptr<cluster::Coordinator>(std::move(coordinator));
+}
+
+base::Result<std::unique_ptr<etcd::EtcdMembers>> OpenEtcdMembers(env::Env& env,
+                                                                 const CoordinatorConfig& config,
+                                                                 const GroupTls* tls) {
+  if (!config.runs_member()) return std::unique_ptr<etcd::EtcdMembers>();
+  ASSIGN_OR_RETURN(etcd::EtcdOptions options, EtcdOptionsOf(env, config, tls));
+  return std::make_unique<etcd::EtcdMembers>(std::move(options));
 }
 
 }  // namespace understudy::server

@@ -96,6 +96,8 @@ base::Result<bool> IsDirectoryOf(env::Env& env, const CopyPaths& paths, base::Da
 }
 
 base::Status RemoveLog(env::Env& env, const CopyPaths& paths) {
+  // First: its marks must not be taken for those of another log.
+  RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, kLagFile)));
   base::Result<std::vector<std::string>> names = env.List(paths.log);
   if (!names.ok()) {
     return names.status().code() == base::Code::kNotFound ? base::Status() : names.status();
@@ -111,6 +113,7 @@ base::Status RemoveCopyFiles(env::Env& env, const CopyPaths& paths) {
   RETURN_IF_ERROR(RemoveIfPresent(env, paths.checkpoint));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".mount.json")));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".reseed")));
+  RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, kActivateFile)));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".scrub.json")));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".copy.json")));
   // A database that was kept stays, and so does its directory.

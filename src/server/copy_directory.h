@@ -6,6 +6,8 @@
 //   <database>/.copy.json     {"id"}: of the database these files belong to
 //   <database>/.mount.json    while the active copy is mounted here (roll_forward.h)
 //   <database>/.reseed        while log and database are replaced (reseed_mark.h)
+//   <database>/.lag           when log came to a lagged copy (lag_marks.h)
+//   <database>/.activate.db   a database being extracted from one (admin_lag.cc)
 //   <database>/lost/          what the group went on without (docs/formats/lost-log.md)
 //   <database>/log/           generations (docs/formats/log.md)
 //   <database>/checkpoint     (docs/formats/checkpoint.md)
@@ -33,6 +35,9 @@ struct DataDirectory {
 // Makes, locks and identifies it.
 base::Result<DataDirectory> OpenDataDirectory(env::Env& env, const std::string& path);
 
+inline constexpr const char* kLagFile = ".lag";
+inline constexpr const char* kActivateFile = ".activate.db";
+
 struct CopyPaths {
   std::string directory;
   std::string log;
@@ -50,7 +55,7 @@ base::Result<bool> IsDirectoryOf(env::Env& env, const CopyPaths& paths, base::Da
 // Removes the log, the checkpoint and what we note beside them, and the directory if nothing else
 // is in it: lost log stays.
 base::Status RemoveCopyFiles(env::Env& env, const CopyPaths& paths);
-// Removes the log's files only (for a new seed).
+// Removes the log's files and what is noted of them (for a new seed).
 base::Status RemoveLog(env::Env& env, const CopyPaths& paths);
 // Removes a passive database and what lies beside it. REQUIRES: nobody of ours has it open.
 base::Status RemoveDatabaseFiles(env::Env& env, const std::string& path);

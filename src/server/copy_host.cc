@@ -93,11 +93,27 @@ void CopyHost::Run() {
     if (retry) {
       for (const auto& [peer, link] : links_) link->RetryNow();
     }
+    LookAtCopies(context_.env.Now());
     signal_.WaitFor(seen, unsettled_ ? kLookAgain : kWaitMax);
   }
 }
 
 // --- any thread ---
+
+std::vector<CopyHost::MountedCopy> CopyHost::Mounted() const {
+  Actives actives;
+  {
+    base::MutexLock lock(mutex_);
+    actives = actives_;
+  }
+  std::vector<MountedCopy> mounted;
+  for (const auto& [id, copy] : actives) {
+    const base::Result<Mount> mount = copy->mount();
+    if (!copy->IsMountedNow() || !copy->HasPeers() || !mount.ok()) continue;
+    mounted.push_back({copy->name(), id, mount->term});
+  }
+  return mounted;
+}
 
 std::shared_ptr<ActiveCopy> CopyHost::FindActive(base::DatabaseId id) const {
   base::MutexLock lock(mutex_);

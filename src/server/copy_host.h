@@ -70,6 +70,13 @@ class CopyHost {
     PassiveCopy::Ages ages{};
   };
   std::vector<LocalStatus> Statuses() const EXCLUDES_LOCK(mutex_);
+  // The active copies that are mounted and have passive ones elsewhere.
+  struct MountedCopy {
+    std::string name;
+    base::DatabaseId id;
+    base::Term term;
+  };
+  std::vector<MountedCopy> Mounted() const EXCLUDES_LOCK(mutex_);
 
   // "name/file name" below the data directory, for a passive copy without a path of its own.
   static std::string DefaultPath(const std::string& data_dir, const std::string& database,
@@ -84,6 +91,7 @@ class CopyHost {
   using Passives = std::map<base::DatabaseId, PassiveEntry>;
 
   void Run();
+  void LookAtCopies(base::SteadyTime now);  // copy_host_lag.cc
 
   // The copies' thread: copy_host_roles.cc.
   void Reconcile(const std::vector<cluster::DatabaseRecord>& records);
@@ -112,6 +120,8 @@ class CopyHost {
   std::vector<std::shared_ptr<ActiveCopy>> ending_;      // dismounted; a hook of theirs runs
   std::vector<cluster::DatabaseRecord> records_;         // the newest that were applied
   bool unsettled_ = false;  // a copy is changing its role: look again soon
+  base::SteadyTime next_copies_look_{};
+  std::map<std::string, base::SteadyTime> few_since_;  // by database: too few copies without a lag
 
   mutable base::Mutex mutex_;
   base::CondVar changed_;

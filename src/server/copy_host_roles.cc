@@ -154,6 +154,8 @@ std::shared_ptr<ActiveCopy> CopyHost::MakeActive(const cluster::DatabaseRecord& 
   options.retiring = retiring;
   options.handover = std::move(handover);
   options.move_reason = record.move_reason;
+  const std::string last = record.history.empty() ? "" : record.history.back().server;
+  if (record.move_reason == "failover" && last != context_.server) options.taken_from = last;
   return std::make_shared<ActiveCopy>(context_, std::move(options));
 }
 
@@ -282,6 +284,7 @@ void CopyHost::ApplyPassive(const cluster::DatabaseRecord& record,
   copy->SetTermKnown(record.term);
   copy->SetHistory(record.history);
   copy->SetSuspended(mine.suspended, mine.suspend_reason);
+  copy->SetReplayLag(mine.replay_lag);
   copy->SetSeedBandwidth(mine.seed_bandwidth);
   if (!is_new) return;
   link.Add(copy);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigwaitinfo is POSIX
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -13,12 +14,18 @@
 #include "rpc/protocol.h"
 #include "rpc/rpc_server.h"
 #include "server/admin.h"
+#include "server/certificate_keeper.h"
 #include "server/coordinator_factory.h"
 #include "server/diag_sink.h"
 #include "server/failover_watch.h"
-#include "server/fence.h"
+#include "server/failsafe.h"
+#include "server/group_tls.h"
 #include "server/managed_etcd.h"
+#include "server/members.h"
+#include "server/rebalance_watch.h"
 #include "server/ship_sessions.h"
+#include "server/start_fence.h"
+#include "server/wall_clock.h"
 #include "server/web_status.h"
 #include "web/http_server.h"
 
@@ -38,6 +45,9 @@ constexpr base::Duration kShipGrace = std::chrono::seconds(2);
 constexpr base::Duration kStartPatience = std::chrono::seconds(60);
 constexpr base::Duration kStartRetry = std::chrono::milliseconds(50);
 
+// How often the wall clock is looked at.
+constexpr base::Duration kClockLook = std::chrono::seconds(1);
+
 sigset_t DaemonSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -55,12 +65,27 @@ void BlockSignals() {
   sigaction(SIGPIPE, &ignore, nullptr);
 }
 
-int WaitForSignal() {
+// As after a crash, in the same process: what waits for a time of the wall clock waits no more.
+[[noreturn]] void BeginAnew(const std::string& config_path, base::Duration set_back) {
+  base::Diag(base::DiagLevel::kWarning, "server",
+             "the wall clock was set back; the daemon begins anew, because connections to other "
+             "servers wait by that clock",
+             {{"by_ms", set_back / std::chrono::milliseconds(1)}});
+  execl("/proc/self/exe", "understudyd", "--config", config_path.c_str(), nullptr);
+  base::Diag(base::DiagLevel::kError, "server", "it could not", {{"why", std::strerror(errno)}});
+  _exit(1);
+}
+
+int WaitForSignal(env::Env& env, const std::string& config_path) {
   const sigset_t signals = DaemonSignals();
-  int number = 0;
-  while (sigwait(&signals, &number) != 0) {
+  const timespec look{kClockLook / std::chrono::seconds(1), 0};
+  WallClock clock;
+  while (true) {
+    const int number = sigtimedwait(&signals, nullptr, &look);
+    if (number > 0) return number;
+    const base::Duration set_back = clock.Observe(env.Now(), env.WallNow());
+    if (set_back > WallClock::kStepBackMax) BeginAnew(config_path, set_back);
   }
-  return number;
 }
 
 // False: a signal that ends the daemon came.
@@ -71,35 +96,9 @@ bool PauseForSignal(base::Duration pause) {
   return number != SIGTERM && number != SIGINT;
 }
 
-// Databases that were left mounted are fenced when the coordinator does not answer soon: the lease
-// that allowed them to be written ends, and another copy may be mounted then.
-class StartFence {
- public:
-  StartFence(env::Env& env, std::string data_dir, base::Duration lease)
-      : env_(env), data_dir_(std::move(data_dir)), due_(env.Now() + lease / 4) {}
-  void Look(base::SteadyTime now) {
-    if (done_ || now < due_) return;
-    done_ = true;
-    for (const Fenced& fenced : FenceLeftMounted(env_, data_dir_, std::chrono::seconds(1))) {
-      base::Diag(base::DiagLevel::kWarning, "server",
-                 "a database was left mounted and the coordinator does not answer",
-                 {{"database", fenced.database},
-                  {"path", fenced.path},
-                  {"fenced", fenced.status.ToString()}});
-    }
-  }
-
- private:
-  env::Env& env_;
-  const std::string data_dir_;
-  const base::SteadyTime due_;
-  bool done_ = false;
-};
-
 // At the start the coordinator may be busy or away for a while: another daemon is held up in it, or
 // the whole group starts after a power cut.
-base::Status RetryAtStart(env::Env& env, StartFence& fence,
-                          const std::function<base::Status()>& attempt) {
+base::Status RetryAtStart(env::Env& env, const std::function<base::Status()>& attempt) {
   const base::SteadyTime end = env.Now() + kStartPatience;
   for (bool told = false;; told = true) {
     base::Status status = attempt();
@@ -107,7 +106,6 @@ base::Status RetryAtStart(env::Env& env, StartFence& fence,
     const bool passing = code == base::Code::kBusy || code == base::Code::kUnavailable ||
                          code == base::Code::kTimedOut;
     if (!passing || env.Now() >= end) return status;
-    fence.Look(env.Now());
     if (!told) {
       base::Diag(base::DiagLevel::kWarning, "cluster", "the coordinator does not answer, trying on",
                  {{"why", status.ToString()}});
@@ -117,7 +115,8 @@ base::Status RetryAtStart(env::Env& env, StartFence& fence,
 }
 
 // Nothing where the configuration wants none.
-base::Result<std::unique_ptr<ManagedEtcd>> StartMember(env::Env& env, const Config& config) {
+base::Result<std::unique_ptr<ManagedEtcd>> StartMember(env::Env& env, const Config& config,
+                                                       const GroupTls* tls) {
   if (!config.coordinator.runs_member()) return std::unique_ptr<ManagedEtcd>();
   const CoordinatorConfig::Managed& managed = config.coordinator.managed;
   ManagedEtcd::Options options;
@@ -127,6 +126,16 @@ base::Result<std::unique_ptr<ManagedEtcd>> StartMember(env::Env& env, const Conf
   options.peer_listen = managed.peer_listen;
   options.initial_cluster = managed.initial_cluster;
   options.token = "understudy-" + config.coordinator.group;
+  options.join = managed.join;
+  if (managed.tls) {
+    if (tls == nullptr) {
+      return base::InvalidArgument(
+          "coordinator.managed.tls needs a certificate of the group, and there is none in " +
+          config.tls.directory);
+    }
+    options.identity_file = tls->directory().identity();
+    options.ca_file = tls->directory().ca();
+  }
   return ManagedEtcd::Start(env, options);
 }
 
@@ -143,6 +152,7 @@ void WarnOfFixedKeys(const Config& now, const Config& next) {
       {"server.listen", now.server.listen != next.server.listen},
       {"server.advertise", now.server.advertise != next.server.advertise},
       {"coordinator", now.coordinator != next.coordinator},
+      {"tls", now.tls != next.tls},
       {"web.listen", now.web.listen != next.web.listen},
       {"web.advertise", now.web.advertise != next.web.advertise},
       {"log.generation_bytes", now.log.generation_bytes != next.log.generation_bytes},
@@ -172,6 +182,7 @@ void Reload(env::Env& env, Settings& settings, SeedTraffic& seeds, const std::st
   merged.backup = next->backup;
   merged.hooks = next->hooks;
   merged.lost = next->lost;
+  merged.lag = next->lag;
   merged.scrub = next->scrub;
   merged.seed = next->seed;
   seeds.SetLimits(merged.seed.bandwidth, merged.seed.parallel);
@@ -179,6 +190,22 @@ void Reload(env::Env& env, Settings& settings, SeedTraffic& seeds, const std::st
   base::SetDiagLevel(merged.diag.level);
   settings.Replace(std::move(merged));
   base::Diag(base::DiagLevel::kInfo, "server", "reloaded the configuration", {{"file", path}});
+}
+
+void ReloadIdentity(env::Env& env, GroupTls& tls) {
+  const base::Status status = tls.Reload(env);
+  if (status.ok()) return;
+  base::Diag(base::DiagLevel::kError, "tls", "the identity was not reloaded",
+             {{"why", status.ToString()}});
+}
+
+// Also fills in the revocations.
+base::Status CheckStillMember(env::Env& env, GroupTls& tls, cluster::Coordinator& coordinator) {
+  RETURN_IF_ERROR(tls.ReadCertificates(env, coordinator));
+  if (!tls.was_removed()) return {};
+  return base::Fenced(
+      "this server was removed from the group: its certificate was revoked\nto come back it joins "
+      "again, with a token of a member: understudy server join");
 }
 
 // "host:0" with the port that was taken.
@@ -205,12 +232,40 @@ base::Result<std::unique_ptr<web::HttpServer>> StartWeb(const Config::Web& confi
   return web::HttpServer::Start(config.listen, source);
 }
 
-// Until a signal ends the daemon.
-void FollowSignals(const std::function<void()>& reload) {
+void EndThisProcess() { kill(getpid(), SIGTERM); }
+
+cluster::ServerRecord RecordOfSelf(env::Env& env, const Config& config, const std::string& identity,
+                                   const GroupTls* tls) {
+  cluster::ServerRecord self;
+  self.name = config.server.name;
+  self.version = rpc::kVersion;
+  self.identity = identity;
+  self.started = env.WallNow();
+  self.authority = tls != nullptr && tls->authority().has_value();
+  return self;
+}
+
+rpc::RpcServer::Options ListenOptions(const Config& config, const GroupTls* tls, Members& members) {
+  rpc::RpcServer::Options options;
+  options.listen = config.server.listen;
+  options.server_name = config.server.name;
+  options.membership = &members;
+  if (tls != nullptr) {
+    options.security.emplace(rpc::ServerSecurity{tls->directory(), tls->revocations()});
+  }
+  return options;
+}
+
+// Until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
+void ServeUntilStopped(env::Env& env, Settings& settings, SeedTraffic& seeds,
+                       const std::string& config_path, GroupTls* tls, CopyHost& host) {
+  sd_notify(0, "READY=1");
   int number = 0;
-  while ((number = WaitForSignal()) == SIGHUP) {
+  while ((number = WaitForSignal(env, config_path)) == SIGHUP) {
     sd_notify(0, "RELOADING=1");
-    reload();
+    Reload(env, settings, seeds, config_path);
+    if (tls != nullptr) ReloadIdentity(env, *tls);
+    host.RetryLinks();
     sd_notify(0, "READY=1");
   }
   sd_notify(0, "STOPPING=1");
@@ -222,60 +277,66 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   const Config config = settings.Get();
   ASSIGN_OR_RETURN(const DataDirectory directory, OpenDataDirectory(env, config.server.data_dir));
   ASSIGN_OR_RETURN(const std::string sqlite_version, SqliteVersion());
-  ASSIGN_OR_RETURN(const std::unique_ptr<ManagedEtcd> member, StartMember(env, config));
+  ASSIGN_OR_RETURN(const std::unique_ptr<GroupTls> tls, GroupTls::Open(env, config));
+  ASSIGN_OR_RETURN(const std::unique_ptr<ManagedEtcd> member, StartMember(env, config, tls.get()));
   std::unique_ptr<cluster::Coordinator> coordinator;
   StartFence fence(env, directory.path, config.coordinator.lease);
-  RETURN_IF_ERROR(RetryAtStart(env, fence, [&]() -> base::Status {
-    ASSIGN_OR_RETURN(coordinator, OpenCoordinator(env, config.coordinator));
-    return {};
+  RETURN_IF_ERROR(RetryAtStart(env, [&]() -> base::Status {
+    ASSIGN_OR_RETURN(coordinator, OpenCoordinator(env, config.coordinator, tls.get()));
+    // Before the first call is answered.
+    return tls == nullptr ? base::Status() : CheckStillMember(env, *tls, *coordinator);
   }));
   cluster::Registry registry(env, *coordinator);
   const auto cluster_signal = std::make_shared<rpc::Signal>();
   EventLog events(env, config.server.name, cluster_signal);
   Authority authority(env, config.coordinator.lease);
+  Promises promises(env);
   SeedTraffic seeds;
   seeds.SetLimits(config.seed.bandwidth, config.seed.parallel);
-  const ServerContext context{env,       settings,           registry, events,
-                              authority, config.server.name, &seeds};
+  const ServerContext context{env,      settings,           registry,  events, authority,
+                              promises, config.server.name, tls.get(), &seeds};
 
-  cluster::ServerRecord self;
-  self.name = config.server.name;
-  self.version = rpc::kVersion;
-  self.identity = directory.identity;
-  self.started = env.WallNow();
-
+  cluster::ServerRecord self = RecordOfSelf(env, config, directory.identity, tls.get());
   CopyHost host(context, directory.path);
-  BackupJobs backups(context, host);
+  GroupCache cache(env);
+  BackupJobs backups(context, host, cache);
   Admin admin(context, host, backups, HelloOf(self, sqlite_version));
   ShipSessions sessions(context, [&host](base::DatabaseId id) { return host.FindActive(id); });
-  GroupCache cache(env);
   ClusterWatch watch(context, host, cache, cluster_signal);
   admin.SetWatch(watch);
   ScrubService scrub(context, host);
   admin.SetScrub(scrub);
-  rpc::RpcServer::Options rpc_options;
-  rpc_options.listen = config.server.listen;
-  rpc_options.server_name = config.server.name;
-  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::RpcServer> server,
-                   rpc::RpcServer::Start(rpc_options, admin, sessions));
+  ASSIGN_OR_RETURN(auto etcd, OpenEtcdMembers(env, config.coordinator, tls.get()));
+  Members members(context, std::move(etcd));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<rpc::RpcServer> server,
+      rpc::RpcServer::Start(ListenOptions(config, tls.get(), members), admin, sessions));
   self.address = WithPort(config.server.advertise, server->port());
   const WebStatus web_status(context, host, cache);
   ASSIGN_OR_RETURN(const std::unique_ptr<web::HttpServer> web, StartWeb(config.web, web_status));
   if (web != nullptr) self.web = WithPort(config.web.advertise, web->port());
-  RETURN_IF_ERROR(RetryAtStart(env, fence, [&] { return watch.Start(self); }));
+  RETURN_IF_ERROR(RetryAtStart(env, [&] { return watch.Start(self, [&] { fence.Stop(); }); }));
 
+  if (cache.Get() != nullptr && cache.Get()->failsafe) {
+    promises.RestUntil(env.Now() + config.coordinator.lease);
+  }
+  backups.Resume();
   FailoverWatch failover(context, host, watch);
+  Failsafe failsafe(context, host, cache);
+  RebalanceWatch rebalance(context, admin);
+  std::unique_ptr<CertificateKeeper> keeper;
+  if (tls != nullptr)
+    keeper = std::make_unique<CertificateKeeper>(context, members, EndThisProcess);
 
   events.Add(
       EventNumber::kServerStarted, Severity::kInfo, "",
       fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
-  sd_notify(0, "READY=1");
-  FollowSignals([&] {
-    Reload(env, settings, seeds, config_path);
-    host.RetryLinks();
-  });
+  ServeUntilStopped(env, settings, seeds, config_path, tls.get(), host);
   if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
+  if (keeper != nullptr) keeper->Stop();
+  rebalance.Stop();
   failover.Stop();
+  failsafe.Stop();
   scrub.Stop();
   backups.Stop();
   host.DismountAll(kShipGrace);

@@ -80,6 +80,13 @@ base::Status FailoverWatch::Look(base::SteadyTime now) {
       if (need.why.empty()) told_.erase(database.name);
       continue;
     }
+    const base::Duration promised = context_.promises.Left(database.active);
+    if (need.what == cluster::Need::What::kFailover && promised > base::Duration(0)) {
+      ReportImpossible(database, need.why +
+                                     ", but it goes on in failsafe mode: all servers have "
+                                     "promised it not to take over");
+      continue;
+    }
     needy.emplace_back(std::move(view), std::move(need));
   }
   if (needy.empty()) return {};

@@ -13,7 +13,8 @@ void GroupCache::BeginRound() {
 
 void GroupCache::Note(std::string_view changed_key) {
   using cluster::Registry;
-  group_changed_ = group_changed_ || changed_key == Registry::kGroupKey;
+  group_changed_ =
+      group_changed_ || changed_key == Registry::kGroupKey || changed_key == Registry::kSettingsKey;
   servers_changed_ = servers_changed_ || changed_key.starts_with(Registry::kServersPrefix) ||
                      changed_key.starts_with(Registry::kAlivePrefix);
   statuses_changed_ = statuses_changed_ || changed_key.starts_with(Registry::kStatusPrefix);
@@ -31,6 +32,8 @@ base::Status GroupCache::Refresh(cluster::Registry& registry) {
   if (group_changed_) {
     ASSIGN_OR_RETURN(const cluster::GroupRecord group, registry.Group());
     next_.paused = group.paused;
+    next_.failsafe = group.failsafe;
+    ASSIGN_OR_RETURN(next_.settings, registry.Settings());
     group_changed_ = false;
     view_changed_ = true;
   }

@@ -77,7 +77,7 @@ TEST_F(GroupCacheTest, ReadsWhatChangedAndKeepsTheRest) {
   EXPECT_EQ(first->servers.size(), 1u);  // an answer under way keeps its view
 
   EXPECT_FALSE(cache_.Get()->paused);
-  ASSERT_TRUE(registry_->SetPaused(true).ok());
+  ASSERT_TRUE(registry_->UpdateGroup([](auto& group) { group.paused = true; }).ok());
   cache_.Note(Registry::kGroupKey);
   Refresh();
   EXPECT_TRUE(cache_.Get()->paused);

@@ -7,6 +7,10 @@
 #include <map>
 #include <set>
 
+#include "base/mutex.h"
+#include "server/ask_peers.h"
+#include "server/group_tls.h"
+
 namespace understudy::server {
 namespace {
 
@@ -20,6 +24,8 @@ void Fill(cluster::CopyView& view, const v1::CopyStatus& status) {
   view.durable = ToPosition(status.durable());
   view.connected = status.connected();
   view.source_end = ToPosition(status.source_end());
+  view.final_term = base::Term(status.final_term());
+  view.replay_queue = status.replay_queue();
   view.silence.reset();
   if (status.silence_ms() >= 0) view.silence = std::chrono::milliseconds(status.silence_ms());
 }
@@ -38,18 +44,29 @@ void FillAll(const std::string& server, const std::string& database, const v1::C
 
 }  // namespace
 
+base::Result<std::string> AddressOf(const ServerContext& context, const std::string& server) {
+  const Config config = context.settings.Get();
+  if (const auto found = config.peers.find(server); found != config.peers.end()) {
+    return found->second;
+  }
+  ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
+  return record.address;
+}
+
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,
                                                            const std::string& server) {
+  ASSIGN_OR_RETURN(const std::string address, AddressOf(context, server));
+  return DialServerAt(context, server, address);
+}
+
+base::Result<std::unique_ptr<rpc::AdminClient>> DialServerAt(const ServerContext& context,
+                                                             const std::string& server,
+                                                             const std::string& announced) {
   const Config config = context.settings.Get();
-  std::string address;
-  if (const auto found = config.peers.find(server); found != config.peers.end()) {
-    address = found->second;
-  } else {
-    ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
-    address = record.address;
-  }
+  const auto found = config.peers.find(server);
   base::Result<std::unique_ptr<rpc::AdminClient>> client =
-      rpc::AdminClient::Connect(address, kPeerConnectLimit);
+      rpc::AdminClient::Connect(found == config.peers.end() ? announced : found->second,
+                                kPeerConnectLimit, SecurityTo(context.tls, server));
   if (client.ok()) return client;
   return client.status().WithContext(fmt::format("server {}", server));
 }
@@ -113,24 +130,25 @@ void AskServers(const ServerContext& context, const CopyHost& host,
       if (copy.server_alive) servers.insert(copy.server);
     }
   }
-  for (const std::string& server : servers) {
-    if (server == context.server) {
-      for (const CopyHost::LocalStatus& local : host.Statuses()) {
-        FillAll(server, local.database, local.status, views);
-      }
-      continue;
+  if (servers.erase(context.server) > 0) {
+    for (const CopyHost::LocalStatus& local : host.Statuses()) {
+      FillAll(context.server, local.database, local.status, views);
     }
+  }
+  base::Mutex mutex;  // guards `views`
+  AskPeers(servers, [&](const std::string& server) {
     // One that does not answer stays as it was published, and is no candidate.
     const auto client = DialServer(context, server);
-    if (!client.ok()) continue;
+    if (!client.ok()) return;
     const base::Result<v1::StatusResponse> answer = (*client)->LocalStatus({}, kPeerAnswerLimit);
-    if (!answer.ok()) continue;
+    if (!answer.ok()) return;
+    base::MutexLock lock(mutex);
     for (const v1::DatabaseStatus& database : answer->databases()) {
       for (const v1::CopyStatus& status : database.copies()) {
         FillAll(server, database.name(), status, views);
       }
     }
-  }
+  });
 }
 
 }  // namespace understudy::server

@@ -20,9 +20,15 @@ namespace understudy::server {
 inline constexpr base::Duration kPeerConnectLimit = std::chrono::milliseconds(700);
 inline constexpr base::Duration kPeerAnswerLimit = std::chrono::seconds(1);
 
+// Where another server is reached.
+base::Result<std::string> AddressOf(const ServerContext& context, const std::string& server);
 // A connection to another server, by [peers] of the configuration or what it announced.
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,
                                                            const std::string& server);
+// The same without asking the coordinator: `announced` is what the caller knows.
+base::Result<std::unique_ptr<rpc::AdminClient>> DialServerAt(const ServerContext& context,
+                                                             const std::string& server,
+                                                             const std::string& announced);
 
 struct GroupView {
   cluster::GroupRecord group;

@@ -149,7 +149,8 @@ class HooksTest : public ::testing::Test {
   Hooks& hooks() {
     settings_.Replace(config_);
     if (hooks_ == nullptr) {
-      const ServerContext context{env_, settings_, *registry_, events_, authority_, "s1"};
+      const ServerContext context{env_,       settings_, *registry_, events_,
+                                  authority_, promises_, "s1"};
       hooks_ =
           std::make_unique<Hooks>(context, "orders", "/srv/orders.db", [this] { ended_.Notify(); });
     }
@@ -161,6 +162,7 @@ class HooksTest : public ::testing::Test {
   Config config_;
   Settings settings_{config_};
   Authority authority_{env_, std::chrono::seconds(6)};
+  Promises promises_{env_};
   EventLog events_{env_, "s1", std::make_shared<rpc::Signal>()};
   std::unique_ptr<cluster::EmbeddedCoordinator> coordinator_;
   std::unique_ptr<cluster::Registry> registry_;

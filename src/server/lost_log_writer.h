@@ -36,7 +36,8 @@ class LostLogWriter {
     LostRange range;
     std::string reason;
     uint64_t database_bytes_max = 0;
-    std::string database_left_out;  // why there is no `database`
+    std::string database_left_out;   // why there is no `database`
+    std::string temporary = ".tmp";  // in lost/: two writers of a copy must not share it
   };
   // `log` is null when it is too damaged to be read: then all its files are kept, uncounted.
   // `database` is null when there is none to keep. `env` is borrowed.
@@ -67,7 +68,7 @@ class LostLogWriter {
   void LeaveDatabaseOut(const std::string& why);
   base::Status Finish();
   std::string lost_directory() const { return env::JoinPath(options_.directory, kLostDirectory); }
-  std::string temporary() const { return env::JoinPath(lost_directory(), ".tmp"); }
+  std::string temporary() const { return env::JoinPath(lost_directory(), options_.temporary); }
 
   env::Env& env_;
   const Options options_;

@@ -121,36 +121,48 @@ base::Result<v1::LostBundle> ChooseLost(const v1::ListLostResponse& bundles,
           : fmt::format(" on the servers that answer; {} did not", fmt::join(silent, ", "))));
 }
 
-base::Status SendLostDatabase(env::Env& env, const LostBundle& bundle,
-                              const std::function<bool(const v1::ExportLostResponse&)>& send) {
+base::Result<v1::ExportLostEnd> SendFile(env::Env& env, const std::string& path, uint64_t size,
+                                         const std::function<bool(v1::ExportLostChunk&&)>& send) {
   uint32_t crc = base::Crc32c({});
   uint64_t offset = 0;
-  const uint64_t size = bundle.manifest.database_bytes;
-  if (size > 0) {
-    // No live database: the bundle's own, in rollback-journal mode, which nobody writes.
-    const std::string path = env::JoinPath(bundle.directory, kLostDatabase);
-    ASSIGN_OR_RETURN(const std::unique_ptr<env::File> file, env.Open(path, env::OpenMode::kRead));
-    base::Bytes buffer(kLostChunkBytes);
-    while (offset < size) {
-      const size_t wanted = static_cast<size_t>(std::min<uint64_t>(buffer.size(), size - offset));
-      const std::span<uint8_t> data = std::span(buffer).first(wanted);
-      ASSIGN_OR_RETURN(const size_t got, file->ReadAt(offset, data));
-      if (got < wanted) {
-        return base::Corruption(
-            fmt::format("{} ends at {}, but the manifest says {} bytes", path, offset + got, size));
-      }
-      v1::ExportLostResponse response;
-      response.mutable_chunk()->set_offset(offset);
-      response.mutable_chunk()->set_data(data.data(), data.size());
-      response.mutable_chunk()->set_crc32c(base::Crc32c(data));
-      if (!send(response)) return NobodyListens();
-      crc = base::ExtendCrc32c(crc, data);
-      offset += wanted;
+  // No live database: one in rollback-journal mode, which nobody writes.
+  ASSIGN_OR_RETURN(const std::unique_ptr<env::File> file, env.Open(path, env::OpenMode::kRead));
+  base::Bytes buffer(kLostChunkBytes);
+  while (offset < size) {
+    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(buffer.size(), size - offset));
+    const std::span<uint8_t> data = std::span(buffer).first(wanted);
+    ASSIGN_OR_RETURN(const size_t got, file->ReadAt(offset, data));
+    if (got < wanted) {
+      return base::Corruption(
+          fmt::format("{} ends at {}, but should have {} bytes", path, offset + got, size));
     }
+    v1::ExportLostChunk chunk;
+    chunk.set_offset(offset);
+    chunk.set_data(data.data(), data.size());
+    chunk.set_crc32c(base::Crc32c(data));
+    if (!send(std::move(chunk))) return NobodyListens();
+    crc = base::ExtendCrc32c(crc, data);
+    offset += wanted;
   }
+  v1::ExportLostEnd end;
+  end.set_bytes(offset);
+  end.set_crc32c(crc);
+  return end;
+}
+
+base::Status SendLostDatabase(env::Env& env, const LostBundle& bundle,
+                              const std::function<bool(const v1::ExportLostResponse&)>& send) {
   v1::ExportLostResponse response;
-  response.mutable_end()->set_bytes(offset);
-  response.mutable_end()->set_crc32c(crc);
+  v1::ExportLostEnd end;
+  end.set_crc32c(base::Crc32c({}));
+  if (bundle.manifest.database_bytes > 0) {
+    ASSIGN_OR_RETURN(end, SendFile(env, env::JoinPath(bundle.directory, kLostDatabase),
+                                   bundle.manifest.database_bytes, [&](v1::ExportLostChunk&& c) {
+                                     *response.mutable_chunk() = std::move(c);
+                                     return send(response);
+                                   }));
+  }
+  *response.mutable_end() = end;
   return send(response) ? base::Status() : NobodyListens();
 }
 

@@ -23,6 +23,11 @@ void FillDifferences(const std::vector<sqlite::TableDifference>& tables, v1::Sho
 base::Result<v1::LostBundle> ChooseLost(const v1::ListLostResponse& bundles,
                                         const v1::LostName& name);
 
+// Sends `size` bytes of a file in chunks; what the receiver has to have in the end. `send` is false
+// when nobody listens any more: kCancelled.
+base::Result<v1::ExportLostEnd> SendFile(env::Env& env, const std::string& path, uint64_t size,
+                                         const std::function<bool(v1::ExportLostChunk&&)>& send);
+
 // Sends the database of a bundle, if it has one, and the end. `send` is false when nobody listens
 // any more: kCancelled.
 base::Status SendLostDatabase(env::Env& env, const LostBundle& bundle,

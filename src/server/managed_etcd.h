@@ -47,6 +47,10 @@ class ManagedEtcd {
     std::string peer_listen;
     std::map<std::string, std::string> initial_cluster;
     std::string token;  // tells this cluster from others
+    bool join = false;  // the cluster exists already
+    // TLS, for clients and members; empty: none. etcd reads the files at every connection.
+    std::string identity_file;
+    std::string ca_file;
     uint64_t log_bytes_max = 4 << 20;
     base::Duration stop_limit = std::chrono::seconds(5);
   };

@@ -80,7 +80,7 @@ TEST(ManagedEtcd, RunsAMemberThatComesBackWhenItIsKilled) {
   config.endpoints = {options.client_listen};
   std::unique_ptr<cluster::Coordinator> coordinator;
   const auto opens = [&] {
-    auto opened = OpenCoordinator(env::PosixEnv(), config);
+    auto opened = OpenCoordinator(env::PosixEnv(), config, nullptr);
     if (opened.ok()) coordinator = std::move(opened).value();
     return opened.ok();
   };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening, connection and work; seeding and resync are in passive_copy_seed.cc, what it tells of
-// itself is in passive_copy_status.cc.
+// Opening, connection and work; seeding and resync are in passive_copy_seed.cc, lag is in
+// passive_copy_lag.cc, what it tells of itself is in passive_copy_status.cc.
 #include "server/passive_copy.h"
 
 #include <fmt/format.h>
@@ -66,10 +66,11 @@ base::Status PassiveCopy::Open(base::SteadyTime now) {
   if (mark_ && mark_->stage == ReseedMark::Stage::kRemoveLog) RETURN_IF_ERROR(RemoveOldLog());
   const base::Status log_opened = OpenLog();
   if (mark_ && mark_->stage == ReseedMark::Stage::kSave) return BeginSave(log_opened, now);
-  if (log_opened.code() == base::Code::kCorruption && now >= next_reseed_) {
+  if (log_opened.code() == base::Code::kCorruption && ReseedDue(now)) {
     Reseed(log_opened, false, now);
   }
   RETURN_IF_ERROR(log_opened);
+  OpenLag();
   const bool has_database = env::Exists(context_.env, options_.path);
   const bool unfinished = env::Exists(context_.env, options_.path + ".seeding.state");
   const bool has_log = log_->end().position.seq.value > 0;
@@ -92,12 +93,16 @@ void PassiveCopy::StartReplay() {
   options.path = options_.path;
   options.checkpoint_path = options_.paths.checkpoint;
   options.database = options_.id;
+  ship::RunResult ignored;
+  FollowLag(context_.env.Now(), ignored);  // the limit stands before replay begins
   worker_.Start(options, log_);
   replaying_ = true;
 }
 
 void PassiveCopy::CloseAll(const base::Status& why, base::SteadyTime now) {
   worker_.Halt();
+  if (log_) SaveLagMarks(now);
+  reclaiming_.reset();
   replaying_ = false;
   about_to_reseed_ = false;
   saving_.reset();
@@ -105,6 +110,10 @@ void PassiveCopy::CloseAll(const base::Status& why, base::SteadyTime now) {
   LeaveSeeds();
   copier_.reset();
   log_.reset();
+  {
+    base::MutexLock lock(mutex_);
+    held_log_ = {};
+  }
   broken_ = why;
   retry_delay_ = std::clamp<base::Duration>(retry_delay_ * 2, kRetryDelayFirst, kRetryDelayMax);
   retry_at_ = now + retry_delay_;
@@ -188,6 +197,7 @@ ship::RunResult PassiveCopy::RunOnce(base::SteadyTime now) {
   }
   if (log_) FollowReplay(now);
   if (log_) FollowCopier(now);
+  if (log_) FollowLag(now, result);
   if (log_) ApplyRetentionNow(now);
   FollowHandover(now, result);
   if (!handed_over_) Publish();
@@ -201,7 +211,11 @@ void PassiveCopy::ApplyWishes(base::SteadyTime now) {
     base::MutexLock lock(mutex_);
     wishes = wishes_;
     wishes_.reseed.reset();
+    wishes_.play_down_to = {};
   }
+  replay_lag_ = wishes.replay_lag;
+  few_copies_ = wishes.few_copies;
+  if (wishes.play_down_to.value > 0) lag_.PlayDown(wishes.play_down_to, wishes.play_down_why);
   history_ = wishes.history;
   if (wishes.reseed) ReseedAsAsked(*wishes.reseed, now);
   if (copier_) copier_->SetTermKnown(wishes.term_known);
@@ -229,7 +243,7 @@ void PassiveCopy::FollowReplay(base::SteadyTime now) {
     return;
   }
   const base::Status why = failure.WithContext("replay");
-  if (NeedsNewPages(failure.code()) && now >= next_reseed_) {
+  if (NeedsNewPages(failure.code()) && ReseedDue(now)) {
     Reseed(why, false, now);
   } else {
     CloseAll(why, now);
@@ -246,7 +260,7 @@ bool PassiveCopy::ReplayIsAtEnd() const {
 void PassiveCopy::FollowCopier(base::SteadyTime now) {
   const base::Status failure = copier_->failure();
   const bool gap = failure.code() == base::Code::kLogGap || failure.code() == base::Code::kDiverged;
-  about_to_reseed_ = gap && now >= next_reseed_ && !suspended_;
+  about_to_reseed_ = gap && ReseedDue(now) && !suspended_;
   if (!gap) history_due_ = {};
   if (about_to_reseed_) {
     if (HistoryReaches(now) && ReplayIsAtEnd()) Reseed(failure, false, now);
@@ -262,8 +276,13 @@ void PassiveCopy::FollowCopier(base::SteadyTime now) {
 // one is waited for a little, as long as it is connected.
 void PassiveCopy::FollowHandover(base::SteadyTime now, ship::RunResult& result) {
   if (handover_since_ == base::SteadyTime{} || handed_over_) return;
+  if (worker_.progress().replayed.position.seq > handover_replayed_) {
+    handover_replayed_ = worker_.progress().replayed.position.seq;
+    handover_moved_ = now;
+  }
   const base::Duration waited = now - handover_since_;
-  if (waited > kHandoverLimit || (!log_ && !broken_.ok()) || seed_ || mark_ || about_to_reseed_) {
+  if (now - std::max(handover_since_, handover_moved_) > kHandoverLimit ||
+      (!log_ && !broken_.ok()) || seed_ || mark_ || about_to_reseed_) {
     const std::string what = !broken_.ok() ? broken_.ToString()
                              : mark_ || about_to_reseed_
                                  ? "its database is of another history and is being replaced"
@@ -280,7 +299,7 @@ void PassiveCopy::FollowHandover(base::SteadyTime now, ship::RunResult& result) 
   if (copier.connected && !complete && waited < kLastLogsLimit) return;
   const ReplayWorker::Progress progress = worker_.progress();
   if (!progress.open || progress.replayed.position.seq < log_->durable().seq) return;
-  base::Result<DatabaseLock> lock = worker_.HandOver(kHandoverLimit - waited);
+  base::Result<DatabaseLock> lock = worker_.HandOver(kHandoverLimit);
   if (!lock.ok()) return FinishHandover({nullptr, lock.status(), complete}, now);
   auto handover = std::make_shared<Handover>(Handover{log_, std::move(lock).value()});
   FinishHandover({std::move(handover), {}, complete}, now);
@@ -292,6 +311,7 @@ void PassiveCopy::FinishHandover(HandoverResult&& result, base::SteadyTime now) 
   if (result.handover && result.handover->log->incomplete()) {
     dropped = result.handover->log->DropIncomplete();
   }
+  if (result.handover) result.handover->log->ReleaseHold(std::string(kLagHold));
   if (!dropped.ok()) result = {nullptr, dropped, result.last_logs_copied};
   handed_over_ = true;
   base::MutexLock lock(mutex_);
@@ -316,7 +336,7 @@ void PassiveCopy::ApplyRetentionNow(base::SteadyTime now) {
   if (now < next_retention_ || !worker_.progress().open) return;
   next_retention_ = now + kRetentionInterval;
   const base::Result<uint64_t> freed =
-      ApplyRetention(*log_, context_.settings.Get().log.keep_bytes);
+      ApplyRetention(*log_, lag_.for_disk() ? 0 : context_.settings.Get().log.keep_bytes);
   if (!freed.ok()) {
     base::Diag(base::DiagLevel::kWarning, "log", "log could not be truncated",
                {{"database", options_.name}, {"why", freed.status().ToString()}});

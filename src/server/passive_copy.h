@@ -11,6 +11,7 @@
 //     the pages that are here replaces the database (reseed_mark.h has the stages). The old
 //     database stays readable until the new one is whole. All pages are fetched only when a person
 //     asks for it, or when nothing of the file can be used
+//   - how far replay may go: a lagged copy holds log back (replay_lag.h, passive_copy_lag.cc)
 //   - log or replay kIoError, kNoSpace, kBusy and the like:   close, and open anew after a delay
 //
 // Threading: the first group is confined to the link thread; the second is thread-safe.
@@ -27,6 +28,7 @@
 #include "server/copy_directory.h"
 #include "server/freshness.h"
 #include "server/lost_log_writer.h"
+#include "server/replay_lag.h"
 #include "server/replay_worker.h"
 #include "server/reseed_mark.h"
 #include "ship/log_copier.h"
@@ -35,10 +37,14 @@
 
 namespace understudy::server {
 
+// Of a lagged copy's log: what is not replayed yet.
+inline constexpr std::string_view kLagHold = "replay lag";
+
 class PassiveCopy {
  public:
   // How long a handover waits for the last logs of a former active that still answers, and in all.
   static constexpr base::Duration kLastLogsLimit = std::chrono::seconds(2);
+  // … and, where log is left to be replayed, since that went on last.
   static constexpr base::Duration kHandoverLimit = std::chrono::seconds(30);
 
   struct Options {
@@ -76,6 +82,22 @@ class PassiveCopy {
   // ENSURES: Status says `reseeding` until the copy is whole again.
   base::Status RequestReseed(bool full) EXCLUDES_LOCK(mutex_);
   void SetSuspended(bool suspended, const std::string& reason) EXCLUDES_LOCK(mutex_);
+  // Log is replayed only once it has been here for so long; 0: at once.
+  void SetReplayLag(base::Duration lag) EXCLUDES_LOCK(mutex_);
+  // Copies without a lag that are fewer than lag.playdown_copies_min, and why that matters now;
+  // empty: they are not.
+  void SetFewCopies(const std::string& why) EXCLUDES_LOCK(mutex_);
+  // Held log up to `to` is replayed at once; `why` follows "because".
+  void RequestPlayDown(base::Seq to, const std::string& why) EXCLUDES_LOCK(mutex_);
+  // The log and whether it has all that the active copy had when it was heard last; kUnavailable
+  // while it is closed.
+  struct HeldLog {
+    std::shared_ptr<log::LogStore> log;
+    bool complete = false;
+  };
+  base::Result<HeldLog> held_log() const EXCLUDES_LOCK(mutex_);
+  // One extraction at a time (admin_lag.cc).
+  std::atomic_flag& extracting() { return extracting_; }
   // Of this copy's seeds, bytes a second; 0: the server's own limit counts.
   void SetSeedBandwidth(uint64_t bandwidth) { seed_rate_.SetRate(bandwidth); }
   // This copy is to be mounted: copy the last logs from the former active if it still answers,
@@ -117,6 +139,7 @@ class PassiveCopy {
   void FollowSave(base::SteadyTime now, ship::RunResult& result);
   base::Status EnterStage(ReseedMark::Stage stage);
   base::Status RemoveOldLog();
+  bool ReseedDue(base::SteadyTime now) const;
   bool HistoryReaches(base::SteadyTime now);
   void FollowSeed(base::SteadyTime now, ship::RunResult& result);
   bool EnterSeeds(base::SteadyTime now);
@@ -127,6 +150,16 @@ class PassiveCopy {
   bool ReplayIsAtEnd() const;
   void FollowReplay(base::SteadyTime now);
   void FollowCopier(base::SteadyTime now);
+  // Lag (passive_copy_lag.cc).
+  void OpenLag();
+  void FollowLag(base::SteadyTime now, ship::RunResult& result);
+  ReplayLag::Facts LagFacts(base::SteadyTime now);
+  void LookAtDisk(base::SteadyTime now);
+  base::Seq ChunkEnd(base::Seq after) const;
+  void ReclaimLog(base::SteadyTime now);
+  void SaveLagMarks(base::SteadyTime now);
+  void PublishLag(v1::CopyStatus& status);
+  std::string lag_path() const { return env::JoinPath(options_.paths.directory, kLagFile); }
   void FollowHandover(base::SteadyTime now, ship::RunResult& result);
   void FinishHandover(HandoverResult&& result, base::SteadyTime now);
   void ApplyWishes(base::SteadyTime now);
@@ -161,6 +194,7 @@ class PassiveCopy {
   base::SteadyTime retry_at_{};
   base::Duration retry_delay_{};
   base::SteadyTime next_reseed_{};
+  base::Term reseed_term_;          // what source_term_ was at the last reseed
   bool about_to_reseed_ = false;    // waits for replay, or for the registry
   base::SteadyTime history_due_{};  // until when to wait for the registry; {}: not waiting
   base::SteadyTime next_retention_{};
@@ -168,6 +202,15 @@ class PassiveCopy {
   std::optional<base::SteadyTime> unheeded_;  // the copier's last message, until freshness_ has it
   std::string last_state_;
   base::SteadyTime handover_since_{};  // zero: none was asked for
+  base::SteadyTime handover_moved_{};  // replay went on since
+  base::Seq handover_replayed_;
+  base::Duration replay_lag_{};
+  ReplayLag lag_;
+  std::string few_copies_;
+  std::string disk_low_;  // a sentence; empty: it is not
+  base::SteadyTime next_disk_look_{};
+  base::SteadyTime next_marks_save_{};
+  std::shared_ptr<std::atomic<bool>> reclaiming_;  // true: replay's part of it is done
   bool handed_over_ = false;
 
   mutable base::Mutex mutex_;
@@ -178,15 +221,21 @@ class PassiveCopy {
     bool hand_over = false;
     std::shared_ptr<const std::vector<cluster::TermStart>> history;
     std::optional<bool> reseed;  // in full or not
+    base::Duration replay_lag{};
+    std::string few_copies;
+    base::Seq play_down_to;  // 0: nobody asks
+    std::string play_down_why;
   };
   Wishes wishes_ GUARDED_BY(mutex_);
   base::CondVar published_;
   std::atomic<bool> page_repair_ = false;
   bool at_rest_ GUARDED_BY(mutex_) = false;  // suspended, as the link thread and replay have seen
   v1::CopyStatus status_ GUARDED_BY(mutex_);
+  HeldLog held_log_ GUARDED_BY(mutex_);
   Freshness freshness_ GUARDED_BY(mutex_);
   base::SteadyTime heard_ GUARDED_BY(mutex_){};  // the active's last word; zero: none yet
   std::optional<HandoverResult> handover_ GUARDED_BY(mutex_);
+  std::atomic_flag extracting_;
 };
 
 }  // namespace understudy::server

@@ -53,6 +53,12 @@ std::string SavedText(const LostManifest& lost, const std::string& directory) {
 
 // --- why and how ---
 
+// Once in a while, so that what other pages do not cure is not tried all the time; a new term is a
+// new cause, however soon it comes.
+bool PassiveCopy::ReseedDue(base::SteadyTime now) const {
+  return now >= next_reseed_ || source_term_ > reseed_term_;
+}
+
 // Whether the history tells where the newest term began that sources have told of.
 bool PassiveCopy::HistoryReaches(base::SteadyTime now) {
   const bool reaches = history_ && !history_->empty() && history_->back().term >= source_term_;
@@ -76,6 +82,7 @@ void PassiveCopy::Reseed(const base::Status& why, bool full, base::SteadyTime no
                                   mark.full ? "seeded anew" : "resynchronised", mark.why));
   CloseAll(why, now);
   next_reseed_ = now + kReseedInterval;
+  reseed_term_ = source_term_;
   broken_ = SaveReseedMark(context_.env, options_.paths.directory, mark);
   mark_ = std::move(mark);
   if (broken_.ok()) retry_at_ = now;  // Open finds the mark
@@ -306,7 +313,7 @@ void PassiveCopy::SeedFailed(base::SteadyTime now) {
                   options_.name, context_.server, why.ToString()));
   // The log that has come with it is of another history: both begin anew.
   const bool anew = why.code() == base::Code::kDiverged || why.code() == base::Code::kLogGap;
-  if (anew && now >= next_reseed_ && HistoryReaches(now)) {
+  if (anew && ReseedDue(now) && HistoryReaches(now)) {
     Reseed(why, false, now);
   } else {
     CloseAll(why, now);

@@ -79,6 +79,8 @@ void PassiveCopy::Publish() {
     status.set_queues_known(copier.connected);
     status.set_connected(copier.connected);
     SetPosition(copier.source_end, status.mutable_source_end());
+    status.set_final_term(copier.final_term.value);
+    status.set_refused_terms(copier.counters.rejected_term);
     if (copier.connected) {
       status.set_mode(copier.mode == ship::ShipMode::kBlock ? "block" : "file");
     }
@@ -111,6 +113,7 @@ void PassiveCopy::Publish() {
     const uint64_t done = replayed.position.seq.value;
     status.set_replay_queue(durable > done ? durable - done : 0);
   }
+  PublishLag(status);
   if (!failure.ok()) {
     status.set_error_code(std::string(base::CodeName(failure.code())));
     status.set_error(failure.message());
@@ -128,6 +131,8 @@ void PassiveCopy::Publish() {
   if (copier_ && unheeded_ && copier_->status().state == ship::CopyState::kHealthy) {
     freshness_.Heard(*std::exchange(unheeded_, std::nullopt), copier_->status().source_end.seq);
   }
+  held_log_ = {log_, status.connected() && status.source_end().seq() > 0 &&
+                         status.durable().seq() >= status.source_end().seq()};
   status_ = std::move(status);
   published_.NotifyAll();
 }

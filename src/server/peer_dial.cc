@@ -5,6 +5,8 @@
 
 #include "base/thread_name.h"
 #include "rpc/protocol.h"
+#include "server/group_tls.h"
+#include "server/group_view.h"
 
 namespace understudy::server {
 
@@ -25,15 +27,9 @@ PeerDial::PeerDial(const ServerContext& context, const std::string& peer,
 PeerDial::~PeerDial() { thread_.join(); }
 
 PeerDial::Connection PeerDial::Dial() {
-  const Config config = context_.settings.Get();
-  std::string address;
-  if (const auto found = config.peers.find(peer_); found != config.peers.end()) {
-    address = found->second;
-  } else {
-    ASSIGN_OR_RETURN(const cluster::ServerRecord server, context_.registry.FindServer(peer_));
-    address = server.address;
-  }
-  return rpc::DialShip(address, peer_, context_.server, signal_, rpc::kConnectTimeoutDefault);
+  ASSIGN_OR_RETURN(const std::string address, AddressOf(context_, peer_));
+  return rpc::DialShip(address, peer_, context_.server, signal_, rpc::kConnectTimeoutDefault,
+                       SecurityTo(context_.tls, peer_));
 }
 
 std::optional<PeerDial::Connection> PeerDial::TryTake() {

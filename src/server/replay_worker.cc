@@ -70,6 +70,15 @@ void ReplayWorker::SetPaused(bool paused) {
   signal_.Notify();
 }
 
+void ReplayWorker::SetLimit(base::Seq seq) {
+  {
+    base::MutexLock lock(mutex_);
+    if (limit_ == seq) return;
+    limit_ = seq;
+  }
+  signal_.Notify();
+}
+
 ReplayWorker::Progress ReplayWorker::progress() const {
   base::MutexLock lock(mutex_);
   return state_;
@@ -85,8 +94,9 @@ bool ReplayWorker::at_rest() const {
   return paused_ && !stepping_;
 }
 
-bool ReplayWorker::BeginStep() {
+bool ReplayWorker::BeginStep(replay::Replayer& replayer) {
   base::MutexLock lock(mutex_);
+  replayer.SetLimit(limit_);
   stepping_ = !paused_;
   return stepping_;
 }
@@ -152,7 +162,7 @@ void ReplayWorker::RunJob(const Job& job) {
     while (Wanted()) {
       const uint64_t seen = signal_.count();
       tasks_.RunAll(&replayer);
-      if (!BeginStep()) {
+      if (!BeginStep(replayer)) {
         signal_.WaitFor(seen, kWaitMax);
         continue;
       }

@@ -39,6 +39,8 @@ class ReplayWorker {
   // Checkpoints and closes the database; returns when the worker no longer uses the log.
   void Halt() EXCLUDES_LOCK(mutex_);
   void SetPaused(bool paused) EXCLUDES_LOCK(mutex_);
+  // What is after `seq` is left alone (Replayer::SetLimit). Counts from the next step on.
+  void SetLimit(base::Seq seq) EXCLUDES_LOCK(mutex_);
   // Paused, and nothing is being replayed any more; `progress` is notified when that begins.
   bool at_rest() const EXCLUDES_LOCK(mutex_);
   void LogChanged() { signal_.Notify(); }
@@ -61,7 +63,7 @@ class ReplayWorker {
   void RunJob(const Job& job);
   bool Wanted() const EXCLUDES_LOCK(mutex_);
   // False: paused. Else EndStep must follow.
-  bool BeginStep() EXCLUDES_LOCK(mutex_);
+  bool BeginStep(replay::Replayer& replayer) EXCLUDES_LOCK(mutex_);
   void EndStep() EXCLUDES_LOCK(mutex_);
   void Publish(const replay::Replayer& replayer) EXCLUDES_LOCK(mutex_);
 
@@ -78,6 +80,7 @@ class ReplayWorker {
   bool paused_ GUARDED_BY(mutex_) = false;
   bool running_ GUARDED_BY(mutex_) = false;
   bool stepping_ GUARDED_BY(mutex_) = false;
+  base::Seq limit_ GUARDED_BY(mutex_){UINT64_MAX};
   std::shared_ptr<Job> job_ GUARDED_BY(mutex_);
   Progress state_ GUARDED_BY(mutex_);
 

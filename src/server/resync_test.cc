@@ -104,7 +104,7 @@ class ResyncTest : public ::testing::Test {
     ASSERT_TRUE((*log)->Sync().ok());
   }
   void Start() {
-    const ServerContext context{env_, *settings_, *registry_, events_, authority_, "s2"};
+    const ServerContext context{env_, *settings_, *registry_, events_, authority_, promises_, "s2"};
     copy_ = std::make_unique<PassiveCopy>(
         context, PassiveCopy::Options{"t", fixture_.id(), 0, path_, paths_}, signal_);
     copy_->SetTermKnown(term_);
@@ -199,6 +199,7 @@ class ResyncTest : public ::testing::Test {
   std::shared_ptr<rpc::Signal> signal_ = std::make_shared<rpc::Signal>();
   EventLog events_{env_, "s2", std::make_shared<rpc::Signal>()};
   Authority authority_{env_, std::chrono::seconds(6)};
+  Promises promises_{env_};
   std::unique_ptr<cluster::EmbeddedCoordinator> coordinator_;
   std::unique_ptr<cluster::Registry> registry_;
   std::unique_ptr<Settings> settings_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ScrubService: scrubs the copies on this server (docs/design/0010-scrubbing.md): one Scrubber
+// ScrubService: scrubs the copies on this server (docs/design/0011-scrubbing.md): one Scrubber
 // each, all on the thread "scrub", all within the one rate scrub.rate.
 //
 // It decides nothing about copies: it looks at what the CopyHost has once in a while, tells what is

@@ -61,6 +61,8 @@ struct Served {
   CapturePageSource pages;
   ship::SeedSource seed;
   PeerProgress told;
+  bool final_told = false;  // that the mount has ended
+  base::Term higher_term;   // that the peer knew of
   bool has_seed_slot = false;
 };
 
@@ -98,6 +100,11 @@ class Session {
         worked = worked || log.worked || seed.worked;
         next = std::min({next, log.next, seed.next});
         TellProgress(*served);
+        TellHigherTerm(*served);
+        if (!served->final_told && served->copy->IsFinal()) {
+          served->final_told = true;
+          watch_.Hasten();
+        }
       }
       next = std::min(next, watch_.RunOnce(now).next);
       if (!worked) {
@@ -126,7 +133,8 @@ class Session {
     for (const auto& [id, served] : served_) {
       if (ends.size() == ship::kHeartbeatEndsMax) break;
       const log::LogEnd end = served->mount.log->end();
-      ends.push_back({id, served->mount.log->durable(), end.commit_time});
+      const base::Term final_term = served->final_told ? served->mount.term : base::Term();
+      ends.push_back({id, served->mount.log->durable(), end.commit_time, final_term});
     }
     return ends;
   }
@@ -280,6 +288,14 @@ class Session {
     if (progress == served.told) return;
     served.told = progress;
     served.copy->SetPeerProgress(connection_.peer(), served.incarnation, progress);
+  }
+
+  void TellHigherTerm(Served& served) {
+    const std::optional<base::Term> known =
+        std::max(served.source.fenced_by(), served.seed.fenced_by());
+    if (!known || *known <= served.higher_term) return;
+    served.higher_term = *known;
+    served.copy->NoteHigherTerm(served.mount.number, *known, connection_.peer());
   }
 
   const ServerContext& context_;

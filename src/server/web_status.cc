@@ -42,6 +42,8 @@ web::LocalCopy ToLocalCopy(const CopyHost::LocalStatus& local) {
   copy.copied_age = local.ages.copied;
   copy.replayed_age = local.ages.replayed;
   copy.last_commit = {status.last_commit_ms()};
+  copy.replay_lag = std::chrono::milliseconds(status.replay_lag_ms());
+  copy.playing_down = status.playing_down();
   return copy;
 }
 

@@ -30,6 +30,8 @@ class ChannelWatch {
   ChannelWatch(const Options& options, Channel& channel, base::SteadyTime now, Ends ends = {});
 
   RunResult RunOnce(base::SteadyTime now);
+  // The next RunOnce sends a heartbeat: what it tells has changed.
+  void Hasten() { next_heartbeat_ = {}; }
   // Empty while the channel lives by our judgement; else "no message for 10 s (…)".
   const std::string& cause() const { return cause_; }
   uint64_t heartbeats_sent() const { return count_; }

@@ -219,7 +219,9 @@ void LogCopier::OnMessage(Message&& message, base::SteadyTime now) {
   if (auto* heartbeat = std::get_if<Heartbeat>(&message)) {
     if (!core.accepted) return;
     for (const Heartbeat::End& end : heartbeat->ends) {
-      if (end.database == core.options.database) core.RaiseSourceEnd(end.position, end.time);
+      if (end.database != core.options.database) continue;
+      core.RaiseSourceEnd(end.position, end.time);
+      core.status.final_term = end.final_term;
     }
     return;
   }

@@ -82,6 +82,7 @@ class LogCopier {
     base::Status failure{};       // of a Failed copy
     base::Position source_end{};  // as last told by the source
     base::WallTime source_end_time{};
+    base::Term final_term{};  // Heartbeat::End::final_term, as last told
     base::Position received{};
     base::Position durable{};
     base::Position replayed{};

@@ -184,6 +184,9 @@ struct Heartbeat {
     base::DatabaseId database{};
     base::Position position{};
     base::WallTime time{};
+    // Not zero: the source's copy is dismounted, and its mount in this term ended at `position`. In
+    // that term nothing will ever follow.
+    base::Term final_term{};
   };
   std::vector<End> ends{};
 };

@@ -49,6 +49,11 @@ Verdict Replica(const Asked& asked) {
   if (asked.copy->active) return Is(asked, "is the active one");
   if (asked.copy->suspended) return Is(asked, "is suspended");
   if (!asked.copy->readable) return Is(asked, "cannot be read: " + asked.copy->state);
+  // Readers want what is new; who takes old content says how old.
+  if (!asked.lag && asked.lag_of == LagOf::kReplayed &&
+      asked.copy->replay_lag > base::Duration(0)) {
+    return Is(asked, "is a lagged one: it may be asked for with lag= only");
+  }
   if (!asked.lag) return "";
   const std::string behind = BeyondLag(*asked.copy, asked.lag_of, *asked.lag);
   return behind.empty() ? "" : Is(asked, "is too far behind: " + behind);

@@ -86,6 +86,17 @@ TEST_F(AnswerTest, LagInCommitsCountsBothQueues) {
   EXPECT_EQ(Code("/db/mail/replica"), 200);
 }
 
+TEST_F(AnswerTest, ALaggedCopyTakesReadsOnlyOfWhoSaysHowOldTheyMayBe) {
+  source_.mail().replay_lag = std::chrono::hours(2);
+  source_.mail().replayed_age = std::chrono::minutes(121);
+  EXPECT_NE(Why("/db/mail/replica").find("with lag= only"), std::string::npos);
+  EXPECT_EQ(Code("/db/mail/replica", {{"lag", "2h"}}), 503);
+  EXPECT_EQ(Code("/db/mail/replica", {{"lag", "3h"}}), 200);
+  EXPECT_EQ(Code("/db/mail/readiness"), 503);
+  EXPECT_EQ(Code("/db/mail/readiness", {{"mode", "write"}}), 200);
+  EXPECT_EQ(Code("/db/mail/health"), 200);
+}
+
 TEST_F(AnswerTest, LagInTimeIsTheAgeOfWhatIsSeen) {
   EXPECT_EQ(Code("/db/mail/replica", {{"lag", "1s"}}), 200);
   EXPECT_EQ(Code("/db/mail/replica", {{"lag", "899ms"}}), 503);
@@ -156,6 +167,7 @@ TEST_F(AnswerTest, BodiesTellTheGroup) {
   EXPECT_EQ(cluster["dial"], "best");
   EXPECT_EQ(cluster["dismounted"], false);
   EXPECT_EQ(cluster["paused"], true);
+  EXPECT_EQ(cluster["failsafe"], false);
   const auto history = nlohmann::json::parse(Ask("/db/mail/history").body);
   EXPECT_EQ(history[0][0], 4);
   EXPECT_EQ(history[0][1], 77);

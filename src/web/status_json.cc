@@ -37,6 +37,10 @@ Json LocalJson(const LocalCopy& copy) {
   json["copied_age_ms"] = ToMs(copy.copied_age);
   json["replayed_age_ms"] = ToMs(copy.replayed_age);
   json["last_commit"] = ToTime(copy.last_commit);
+  if (copy.replay_lag > base::Duration(0)) {
+    json["replay_lag_ms"] = ToMs(copy.replay_lag);
+    json["playing_down"] = copy.playing_down.empty() ? Json(nullptr) : Json(copy.playing_down);
+  }
   if (!copy.error.empty()) json["error"] = copy.error;
   return json;
 }
@@ -77,6 +81,7 @@ Json MemberJson(const GroupView& group, const cluster::DatabaseRecord& database,
   json["suspended"] = copy.suspended;
   json["preference"] = copy.preference == 0 ? Json(nullptr) : Json(copy.preference);
   json["activation_suspended"] = copy.activation_suspended;
+  if (copy.replay_lag > base::Duration(0)) json["replay_lag_ms"] = ToMs(copy.replay_lag);
   if (server != nullptr && !server->web.empty()) json["api_url"] = "http://" + server->web;
   return json;
 }
@@ -148,6 +153,7 @@ Json GroupJson(const Snapshot& snapshot, const std::string& database) {
   if (snapshot.group == nullptr) return json;
   const GroupView& group = *snapshot.group;
   json["paused"] = group.paused;
+  json["failsafe"] = group.failsafe;
   if (const auto* const only = group.FindDatabase(database)) {
     json.update(DatabaseJson(group, *only));
     return json;

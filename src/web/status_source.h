@@ -14,6 +14,7 @@
 
 #include "base/ids.h"
 #include "base/time.h"
+#include "cluster/group_settings.h"
 #include "cluster/records.h"
 
 namespace understudy::web {
@@ -42,6 +43,8 @@ struct LocalCopy {
   std::optional<base::Duration> copied_age;
   std::optional<base::Duration> replayed_age;
   base::WallTime last_commit;
+  base::Duration replay_lag{};  // it holds log back for so long on purpose
+  std::string playing_down;     // why it does not, for now
 };
 
 // What the group's registry had when it was last read.
@@ -49,7 +52,9 @@ struct GroupView {
   std::vector<cluster::ServerRecord> servers;
   std::vector<cluster::DatabaseRecord> databases;
   std::vector<cluster::CopyStatusRecord> statuses;
-  bool paused = false;  // nothing is moved without a person
+  bool paused = false;    // nothing is moved without a person
+  bool failsafe = false;  // server/failsafe.h
+  cluster::GroupSettings settings;
 
   const cluster::DatabaseRecord* FindDatabase(std::string_view name) const;
 };

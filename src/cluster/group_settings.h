@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// GroupSettings: numbers that hold for the whole group and can be changed while everything runs
+// (`understudy config set NAME VALUE`); effective at once, without a restart. Kept under the
+// coordinator's key `settings`, where only those are that differ from their default.
+//
+// Names and meanings are Exchange's where it has the setting. Threading: values.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "base/time.h"
+
+namespace understudy::cluster {
+
+struct SettingDefinition {
+  std::string_view name;
+  uint64_t initial;
+  uint64_t min;
+  uint64_t max;
+  std::string_view meaning;
+};
+
+inline constexpr std::string_view kQueryLogRangeTimeout = "QueryLogRangeTimeoutInMsec";
+inline constexpr std::string_view kBackupLease = "BackupLeaseInMsec";
+inline constexpr std::string_view kRequesterTimeout = "BackupRequesterTimeoutInMsec";
+inline constexpr std::string_view kPrepareTimeout = "PrepareForBackupTimeoutInMsec";
+inline constexpr std::string_view kFreezeTimeout = "FreezeTimeoutInMsec";
+
+class GroupSettings {
+ public:
+  static std::span<const SettingDefinition> Definitions();
+  // kNotFound names the known ones.
+  static base::Result<SettingDefinition> Find(std::string_view name);
+
+  // REQUIRES: `name` is defined.
+  uint64_t Get(std::string_view name) const;
+  base::Duration GetDuration(std::string_view name) const {
+    return std::chrono::milliseconds(Get(name));
+  }
+  // kInvalidArgument names the bounds.
+  base::Status Set(std::string_view name, uint64_t value);
+
+  std::string ToJson() const;
+  // Values out of bounds or unknown, of another version, are ignored.
+  static base::Result<GroupSettings> FromJson(std::string_view key, const std::string& text);
+
+ private:
+  std::map<std::string, uint64_t, std::less<>> changed_;  // those that are not the initial value
+};
+
+}  // namespace understudy::cluster

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// A session's snapshot, and how its pages get away.
+#include <fmt/format.h>
+
+#include "backup/snapshot_scan.h"
+#include "rpc/protocol.h"
+#include "server/backup_session.h"
+#include "server/exposed_snapshot.h"
+#include "server/snapshot_adaptor.h"
+
+namespace understudy::server {
+namespace {
+
+using cluster::EventNumber;
+using cluster::Severity;
+
+constexpr base::Duration kRequesterLook = std::chrono::seconds(1);
+
+}  // namespace
+
+base::Status BackupSession::PrepareSnapshot() {
+  // What is durable here is replayed without being asked to; a snapshot does not wait for it.
+  return {};
+}
+
+base::Status BackupSession::Freeze() {
+  using Source = std::unique_ptr<backup::SnapshotSource>;
+  const base::Duration limit = Limit(backup::WriterEvent::kFreeze);
+  backup::SnapshotOrigin origin;
+  origin.database_name = options_.database;
+  origin.server = context_.server;
+  base::Result<Source> opened = base::NotFound(
+      fmt::format("server {} has no copy of {}", context_.server, options_.database));
+  if (const std::shared_ptr<PassiveCopy> passive = host_.FindPassive(options_.database)) {
+    origin.database = passive->id();
+    origin.role = "passive";
+    opened = passive->tasks().Call<Source>(
+        [origin](replay::Replayer& replayer) -> base::Result<Source> {
+          ASSIGN_OR_RETURN(replay::Replayer::Snapshot snapshot, replayer.OpenSnapshot());
+          return Source(
+              std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader), snapshot.at));
+        },
+        limit);
+  } else if (const std::shared_ptr<ActiveCopy> active = host_.FindActive(options_.database)) {
+    origin.database = active->id();
+    origin.role = "active";
+    opened = active->tasks().Call<Source>(
+        [origin](capture::Capture& capture) -> base::Result<Source> {
+          ASSIGN_OR_RETURN(capture::Capture::Snapshot snapshot, capture.OpenSnapshot());
+          return Source(
+              std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader), snapshot.at));
+        },
+        limit);
+  }
+  if (opened.status().code() == base::Code::kTimedOut) {
+    trouble_.limit = limit;
+    trouble_.setting = LimitSetting(backup::WriterEvent::kFreeze);
+  }
+  ASSIGN_OR_RETURN(snapshot_, std::move(opened));
+  return {};
+}
+
+base::Status BackupSession::PostSnapshot() {
+  std::string path;
+  if (options_.expose) {
+    exposed_ = ExposedDirectory(host_.data_dir(), options_.id);
+    ASSIGN_OR_RETURN(path, Expose(context_.env, *snapshot_, exposed_, ProgressSink()));
+  }
+  Publish([&](View& view) {
+    view.at = snapshot_->at().position;
+    view.path = path;
+  });
+  return {};
+}
+
+base::Status BackupSession::Transfer() {
+  if (!options_.repository.empty()) return Store();
+  if (!options_.expose) RETURN_IF_ERROR(CheckPages());
+  return AwaitRequester();
+}
+
+base::Status BackupSession::Store() {
+  backup::BackupOptions options;
+  options.software = fmt::format("understudy {}", rpc::kVersion);
+  options.id = options_.id;
+  options.type = options_.type;
+  options.progress = ProgressSink();
+  backup::ThreadExecutor executor;
+  backup::BackupResult result =
+      backup::RunFull(context_.env, executor, *repository_, *snapshot_, options);
+  Publish([&](View& view) { view.document = result.document; });
+  return result.status;
+}
+
+// For a requester that copies nothing: every page can be read, and is the one on record.
+base::Status BackupSession::CheckPages() {
+  return backup::ScanSnapshot(*snapshot_, "reading", ProgressSink(), {});
+}
+
+base::ProgressSink BackupSession::ProgressSink() {
+  return [this](const base::Progress& progress) {
+    turn_.SetProgress(progress.phase, progress);
+    Publish([&](View& view) { view.progress = progress; });
+    return !cancelled();
+  };
+}
+
+// The session is no connection: whoever has its id may say that the requester lives.
+base::Status BackupSession::AwaitRequester() {
+  NoteRequester();
+  Publish([](View& view) { view.ready = true; });
+  while (true) {
+    const base::Duration limit = Setting(cluster::kRequesterTimeout);
+    base::Duration silence{};
+    {
+      base::MutexLock lock(mutex_);
+      if (!completed_ && !cancel_) changed_.WaitFor(mutex_, kRequesterLook);
+      if (cancel_) return base::Cancelled("the session was cancelled");
+      if (completed_ == true) return {};
+      if (completed_ == false) return base::Cancelled("the requester gave up");
+      silence = context_.env.Now() - heard_;
+    }
+    if (silence <= limit) continue;
+    trouble_.limit = limit;
+    trouble_.setting = cluster::kRequesterTimeout;
+    trouble_.operation = "hear of the requester " + options_.requester;
+    context_.events.Add(EventNumber::kBackupAbandoned, Severity::kWarning, options_.database,
+                        fmt::format("{}: its requester has said nothing for {} s; the session ends",
+                                    ToString(turn_.lease()), silence / std::chrono::seconds(1)));
+    return base::TimedOut(
+        fmt::format("the requester {} has said nothing for too long", options_.requester));
+  }
+}
+
+base::Status BackupSession::BackupComplete() { return {}; }
+
+}  // namespace understudy::server

@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A lab with TLS: who is kept out, certificates that renew under load, moves, and a revoked client.
+
+    tls_test.py UNDERSTUDY
+
+Certificates live for 18 s here, so that every server renews its own while it is watched. Every wait is for a condition,
+with a deadline.
+"""
+
+import json
+import os
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+UNDERSTUDY = os.path.abspath(sys.argv[1])
+DEADLINE = 60
+LIFETIME = "18s"
+
+
+class Failed(Exception):
+    pass
+
+
+def check(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+def wait_for(what, condition, limit=DEADLINE):
+    pause = threading.Event()
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if condition():
+            return
+        pause.wait(0.1)
+    raise Failed(f'not within {limit} s: {what}')
+
+
+class Lab:
+    def __init__(self, directory):
+        self.directory = directory
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith('UNDERSTUDY_')}
+        self.environment |= {'HOME': directory, 'UNDERSTUDY_LAB': os.path.join(directory, 'lab')}
+        self.identity = os.path.join(directory, 'lab', 'identity.pem')
+
+    def run(self, *arguments, server='s1', identity=None, ok=True):
+        identity = self.identity if identity is None else identity
+        result = subprocess.run([UNDERSTUDY, *arguments], capture_output=True, text=True, timeout=120,
+                                stdin=subprocess.DEVNULL, check=False,
+                                env=self.environment | {'UNDERSTUDY_SERVER': server, 'UNDERSTUDY_IDENTITY': identity})
+        if ok:
+            check(result.returncode == 0, f'{arguments}: {result.returncode}: {result.stdout}{result.stderr}')
+        return result
+
+    def ask(self, *arguments, server='s1'):
+        return json.loads(self.run(*arguments, '-o', 'json', server=server).stdout)
+
+    def events(self, number, server='s1'):
+        return [event for event in self.ask('events', server=server)['events'] if event['number'] == number]
+
+    def status(self, server='s1'):
+        return self.ask('status', 'shop', server=server)['databases'][0]
+
+    def healthy(self, server='s1'):
+        return all(copy['state'] in ('Healthy', 'Mounted') for copy in self.status(server)['copies'])
+
+    def address(self, server):
+        for each in self.ask('lab', 'status')['servers']:
+            if each['server'] == server:
+                host, port = each['address'].split(':')
+                return host, int(port)
+        raise Failed(f'no {server}')
+
+
+class Writer(threading.Thread):
+    """An application: one row per transaction; goes to the copy that lets itself be written."""
+
+    def __init__(self, paths):
+        super().__init__(daemon=True)
+        self.paths, self.acknowledged, self.stop = paths, 0, threading.Event()
+
+    def run(self):
+        connection, at = None, 0
+        while not self.stop.wait(0.005):
+            try:
+                if connection is None:
+                    connection = sqlite3.connect(self.paths[at], timeout=0.1, isolation_level=None)
+                connection.execute('INSERT INTO t DEFAULT VALUES')
+                self.acknowledged += 1
+            except sqlite3.Error:
+                if connection is not None:
+                    connection.close()
+                connection, at = None, (at + 1) % len(self.paths)
+        if connection is not None:
+            connection.close()
+
+    def finish(self):
+        self.stop.set()
+        self.join(DEADLINE)
+
+
+def bytes_without_certificate(address):
+    """What a TLS client without a certificate is sent after the handshake, before it is thrown out."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(['h2'])
+    with socket.create_connection(address, timeout=DEADLINE) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname='server.understudy') as secure:
+                secure.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + bytes(9))
+                return secure.recv(1000)
+        except (ssl.SSLError, ConnectionError):
+            return b''
+
+
+def bytes_without_tls(address):
+    with socket.create_connection(address, timeout=DEADLINE) as plain:
+        plain.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0')
+        answer = b''
+        try:
+            while piece := plain.recv(1000):
+                answer += piece
+        except ConnectionError:
+            pass
+        return answer
+
+
+def strangers_get_nothing(lab, directory):
+    address = lab.address('s1')
+    check(bytes_without_certificate(address) == b'', 'a client without a certificate was sent something')
+    answer = bytes_without_tls(address)
+    check(answer == b'' or answer[0] == 0x15, f'a client without TLS was sent {answer!r}')  # 0x15: an alert
+
+    check(lab.run('status', identity='', ok=False).returncode == 3, 'the command got in without a certificate')
+
+    # An authority of the same name is another one.
+    other = os.path.join(directory, 'other')
+    lab.run('group', 'init', '--name', 'lab', '--config', other + '.toml', '--server-name', 's2',
+            '--data-dir', other, '--listen', '127.0.0.1:7400')
+    refused = lab.run('status', identity=os.path.join(other, '.tls', 'server.pem'), ok=False)
+    check(refused.returncode == 3, f'a certificate of another authority was let in: {refused}')
+
+    # A revoked client: no new connection, and the one that it has is cut.
+    ann = os.path.join(directory, 'ann.pem')
+    lab.run('client', 'certificate', 'ann', '--output', ann)
+    check(os.stat(ann).st_mode & 0o777 == 0o600, 'the key of ann can be read by others')
+    check(lab.run('status', identity=ann).returncode == 0, 'ann was not let in')
+    follow = subprocess.Popen([UNDERSTUDY, 'events', '--follow'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=lab.environment | {'UNDERSTUDY_SERVER': 's1', 'UNDERSTUDY_IDENTITY': ann})
+    follow.stdout.readline()
+    lab.run('client', 'revoke', 'ann')
+    follow.communicate(timeout=DEADLINE)
+    for server in ('s1', 's2', 's3'):
+        wait_for(f'{server} knows that ann is revoked',
+                 lambda server=server: lab.run('status', server=server, identity=ann, ok=False).returncode != 0)
+    again = lab.run('client', 'revoke', 'ann', ok=False)
+    check(again.returncode == 1, f'ann was revoked twice: {again}')
+    # A client is no server, whatever it is called.
+    false_s2 = os.path.join(directory, 's2.pem')
+    lab.run('client', 'certificate', 's2', '--output', false_s2)
+    check(lab.run('status', identity=false_s2).returncode == 0, 'client s2 was not let in')
+    print('strangers, other authorities and the revoked get nothing')
+
+
+def certificates_renew_under_load(lab, writer):
+    before = writer.acknowledged
+    def renewed():
+        return {event['server'] for event in lab.events(2073)} == {'s1', 's2', 's3'}
+    wait_for('every server has renewed its certificate', renewed)
+    check(writer.acknowledged > before, 'the writer stood still')
+    # Connections made now use the new certificates; those of before go on.
+    lab.run('wait', 'shop', '--replayed')
+    lost = lab.events(2153)
+    check(not lost, f'a connection was lost: {lost}')
+    check(not lab.events(2074), 'a renewal failed')
+    certificates = [c for c in lab.ask('group', 'certificates')['certificates'] if c['kind'] == 'server']
+    check(len(certificates) >= 4, f'too few certificates: {certificates}')
+    print(f'certificates were renewed under load; {writer.acknowledged - before} commits meanwhile')
+
+
+def active_copy_moves(lab, writer):
+    lab.run('switchover', 'shop', '--to', 's2')
+    wait_for('all copies are healthy after the switchover', lab.healthy)
+    moved = writer.acknowledged
+    wait_for('the writer goes on at s2', lambda: writer.acknowledged > moved)
+    lab.run('lab', 'kill', 's2')
+    wait_for('another server has the active copy', lambda: lab.status()['active'] in ('s1', 's3'))
+    moved = writer.acknowledged
+    wait_for('the writer goes on', lambda: writer.acknowledged > moved)
+    print('switchover and failover')
+
+
+def server_is_removed(lab):
+    refused = lab.run('server', 'remove', 's2', ok=False)
+    check(refused.returncode == 1 and 'copies of shop' in refused.stderr, f'removed with a copy: {refused}')
+    removed = lab.run('server', 'remove', 's2', '--force')
+    check('shop' in removed.stdout, f'the copy is not named: {removed.stdout}')
+    names = [server['name'] for server in lab.ask('server', 'list')['servers']]
+    check(names == ['s1', 's3'], f'the group has {names}')
+    s2 = os.path.join(lab.directory, 'lab', 's2', 'data', '.tls', 'server.pem')
+    for server in ('s1', 's3'):
+        wait_for(f'{server} lets s2 in no longer',
+                 lambda server=server: lab.run('status', server=server, identity=s2, ok=False).returncode != 0)
+    check(lab.run('lab', 'start', 's2', ok=False).returncode != 0, 'the removed server starts')
+    print('a removed server is out')
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix='understudy-tls-') as directory:
+        lab = Lab(directory)
+        path = os.path.join(directory, 'shop.db')
+        begin = time.monotonic()
+        lab.run('lab', 'up', '--servers', '3', '--lease', '2s', '--tls', '--certificate-lifetime', LIFETIME, identity='')
+        try:
+            with sqlite3.connect(path) as connection:
+                connection.execute('PRAGMA journal_mode=WAL')
+                connection.execute('CREATE TABLE t(id INTEGER PRIMARY KEY)')
+            connection.close()
+            lab.run('db', 'add', 'shop', path, '--copies', 's2,s3')
+            wait_for('all copies are healthy', lab.healthy)
+            copies = [os.path.join(directory, 'lab', s, 'data', 'shop', 'shop.db') for s in ('s2', 's3')]
+            writer = Writer([path, *copies])
+            writer.start()
+            try:
+                strangers_get_nothing(lab, directory)
+                certificates_renew_under_load(lab, writer)
+                active_copy_moves(lab, writer)
+            finally:
+                writer.finish()
+            server_is_removed(lab)
+            print(f'all in {time.monotonic() - begin:.0f} s')
+        except Failed as failure:
+            print('FAILED:', failure)
+            for server in ('s1', 's2', 's3'):
+                with open(os.path.join(directory, 'lab', server, 'output.txt'), errors='replace') as file:
+                    print(f'--- {server} ---\n{file.read()[-3000:]}')
+            return 1
+        finally:
+            lab.run('lab', 'down', identity='', ok=False)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
