@@ -74,7 +74,8 @@ TEST_F(ActiveManagerTest, ALaggedCopyIsTheLastResort) {
   EXPECT_THAT(VerdictOn("s3"), HasSubstr("replay 77 commits"));
   // The dial forbids the loss, or the other copy is gone.
   how_.dial = MountDial::kLossless;
-  copy("s3").connected = copy("s2").connected = true;
+  view_.record.term = base::Term(4);
+  copy("s3").final_term = copy("s2").final_term = base::Term(4);
   EXPECT_EQ(Choose().target(), "s3");
   how_.dial = MountDial::kGood;
   copy("s2").server_alive = false;

@@ -254,13 +254,17 @@ std::map<std::string, Setter> WithTlsSetters(std::map<std::string, Setter> sette
   return setters;
 }
 
+std::map<std::string, Setter> AllSetters(std::map<std::string, Setter> setters) {
+  return WithUpkeepSetters(WithTlsSetters(WithLagSetters(WithRoutingSetters(std::move(setters)))));
+}
+
 const std::map<std::string, Setter>& Setters() {
   using std::chrono::hours;
   using std::chrono::milliseconds;
   using std::chrono::minutes;
   using std::chrono::seconds;
   using Node = toml::node;
-  static const std::map<std::string, Setter> kSetters = WithUpkeepSetters(WithTlsSetters(WithLagSetters(WithRoutingSetters({
+  static const std::map<std::string, Setter> kSetters = AllSetters({
       {"server.name", [](const Node& n, Config& c) { return SetText(n, c.server.name); }},
       {"server.data_dir", [](const Node& n, Config& c) { return SetText(n, c.server.data_dir); }},
       {"server.listen", [](const Node& n, Config& c) { return SetText(n, c.server.listen); }},
@@ -307,18 +311,21 @@ const std::map<std::string, Setter>& Setters() {
          return SetTime(n, {milliseconds(100), minutes(1)}, c.ship.heartbeat);
        }},
       {"ship.silence_max",
-       [](const Node& n,
-          Config& c) { return SetTime(n, {milliseconds(300), minutes(10)}, c.ship.silence_max); }},
+       [](const Node& n, Config& c) {
+         return SetTime(n, {milliseconds(300), minutes(10)}, c.ship.silence_max);
+       }},
       {"ship.retry_max",
-       [](const Node& n,
-          Config& c) { return SetTime(n, {milliseconds(100), hours(1)}, c.ship.retry_max); }},
+       [](const Node& n, Config& c) {
+         return SetTime(n, {milliseconds(100), hours(1)}, c.ship.retry_max);
+       }},
       {"backup.repository",
        [](const Node& n, Config& c) { return SetText(n, c.backup.repository); }},
       {"lost.database_bytes_max",
-       [](const Node& n,
-          Config& c) { return SetSize(n, {0, 1ull << 50}, c.lost.database_bytes_max); }},
+       [](const Node& n, Config& c) {
+         return SetSize(n, {0, 1ull << 50}, c.lost.database_bytes_max);
+       }},
       {"diag.level", [](const Node& n, Config& c) { return SetLevel(n, c.diag.level); }},
-  }))));
+  });
   return kSetters;
 }
 

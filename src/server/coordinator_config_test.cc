@@ -119,8 +119,8 @@ TEST(CoordinatorFactory, AFileThatIsMissingOrEmptyNamesTheKey) {
   config.endpoints = {"127.0.0.1:1"};
   config.user = "x";
   config.password_file = "/none";
-  EXPECT_NE(OpenCoordinator(env, config, nullptr).status().message().find("coordinator.password_file"),
-            std::string::npos);
+  const base::Status missing = OpenCoordinator(env, config, nullptr).status();
+  EXPECT_NE(missing.message().find("coordinator.password_file"), std::string::npos);
   ASSERT_TRUE(env.MakeDirectories("/f").ok());
   ASSERT_TRUE(env::WriteFileAtomically(env, "/f/empty", base::AsBytes(std::string("\n"))).ok());
   config.password_file.clear();

@@ -291,8 +291,7 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   EventLog events(env, config.server.name, cluster_signal);
   Authority authority(env, config.coordinator.lease);
   Promises promises(env);
-  SeedTraffic seeds;
-  seeds.SetLimits(config.seed.bandwidth, config.seed.parallel);
+  SeedTraffic seeds(config.seed.bandwidth, config.seed.parallel);
   const ServerContext context{env,      settings,           registry,  events, authority,
                               promises, config.server.name, tls.get(), &seeds};
 

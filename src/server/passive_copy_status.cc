@@ -17,6 +17,19 @@ void SetPosition(const base::Position& from, v1::Position* to) {
   to->set_seq(from.seq.value);
 }
 
+void PublishLog(const log::LogStore& log, v1::CopyStatus& status) {
+  SetPosition(log.end().position, status.mutable_copied());
+  SetPosition(log.durable(), status.mutable_durable());
+  status.set_log_bytes(log.bytes());
+  status.set_log_first_seq(log.first_seq().value);
+  for (const log::Hold& hold : log.holds()) {
+    v1::Hold* to = status.add_holds();
+    to->set_name(hold.name);
+    to->set_reason(hold.reason);
+    to->set_seq(hold.seq.value);
+  }
+}
+
 }  // namespace
 
 std::string PassiveCopy::StateName() const {
@@ -84,16 +97,7 @@ void PassiveCopy::Publish() {
     if (copier.connected) {
       status.set_mode(copier.mode == ship::ShipMode::kBlock ? "block" : "file");
     }
-    SetPosition(log_->end().position, status.mutable_copied());
-    SetPosition(log_->durable(), status.mutable_durable());
-    status.set_log_bytes(log_->bytes());
-    status.set_log_first_seq(log_->first_seq().value);
-    for (const log::Hold& hold : log_->holds()) {
-      v1::Hold* to = status.add_holds();
-      to->set_name(hold.name);
-      to->set_reason(hold.reason);
-      to->set_seq(hold.seq.value);
-    }
+    PublishLog(*log_, status);
     if (failure.ok()) failure = copier.failure;
   }
   if (seed_ && !replaying_) {

@@ -48,6 +48,7 @@ class SeedSlots {
 };
 
 struct SeedTraffic {
+  SeedTraffic(uint64_t bandwidth, uint32_t parallel_seeds) { SetLimits(bandwidth, parallel_seeds); }
   void SetLimits(uint64_t bandwidth, uint32_t parallel_seeds) {
     given_rate.SetRate(bandwidth);
     taken_rate.SetRate(bandwidth);
