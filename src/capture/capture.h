@@ -137,7 +137,8 @@ class Capture {
   // ENSURES: the page survives a power cut, and reading it again gave the image.
   base::Status RepairPage(sqlite::PassiveWal& lock, base::PageNo page, base::ByteView image);
   // Takes pages as they are: what differs from the page table is logged. For a person who has
-  // decided that. Returns how many did.
+  // decided that. Returns how many did. (A recovery of the database may put back what the WAL still
+  // has of them; that is found like any wrong page.)
   base::Result<uint32_t> AcceptPages(base::PageNo first, uint32_t count);
   // Pages that ReadPages has found to be wrong since the last call.
   std::vector<base::PageNo> TakeSuspects() { return std::exchange(suspects_, {}); }

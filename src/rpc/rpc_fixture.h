@@ -2,6 +2,7 @@
 // What the tests of the RPC server have behind it. Threading: as the interfaces demand.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -184,6 +185,7 @@ class Backend final : public AdminBackend {
 class Echo final : public ShipAcceptor {
  public:
   void Serve(ShipConnection& connection) override {
+    ++served_;
     while (!connection.closed()) {
       const uint64_t seen = connection.signal()->count();
       std::optional<ship::Message> message = connection.TryReceive();
@@ -194,6 +196,10 @@ class Echo final : public ShipAcceptor {
       }
     }
   }
+  int served() const { return served_; }  // connections, so far
+
+ private:
+  std::atomic<int> served_ = 0;
 };
 
 }  // namespace understudy::rpc

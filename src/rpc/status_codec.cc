@@ -45,6 +45,10 @@ base::Status FromGrpcItself(const grpc::Status& status, const std::string& peer)
   if (status.error_code() == grpc::StatusCode::CANCELLED) {
     return base::Cancelled(fmt::format("the call to {} was cancelled", peer));
   }
+  if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
+    // From a check of certificates, whose refusals carry no detail (tls_credentials.cc).
+    return base::Fenced(fmt::format("{} refused the call: {}", peer, why));
+  }
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
     return base::Busy(fmt::format("{} refused the call: {}", peer, why));
   }

@@ -116,12 +116,12 @@ TEST_F(TlsServerTest, WhoDialsRefusesAnotherServerThanExpected) {
 
 TEST_F(TlsServerTest, NobodyShipsUnderAnothersName) {
   const auto as_s3 = Ship(Of(shop_, Kind::kServer, "s2"), "s3");
-  // The hello may have come back before the refusal; nothing else does.
+  // The hello may have come back before the refusal; nothing else does. Why, is in the log of the
+  // server that refuses: whoever lies about its name need not be told.
   if (as_s3.ok()) {
     while (!(*as_s3)->closed()) signal_->WaitFor(signal_->count(), std::chrono::milliseconds(50));
-    EXPECT_NE((*as_s3)->cause().find("has the certificate of server s2"), std::string::npos)
-        << (*as_s3)->cause();
   }
+  EXPECT_EQ(echo_.served(), 0);
   const auto client = Ship(Of(shop_, Kind::kClient, "s2"), "s2");
   ASSERT_FALSE(client.ok());
   EXPECT_NE(client.status().message().find("is no server"), std::string::npos)

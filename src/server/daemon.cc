@@ -273,6 +273,12 @@ void ServeUntilStopped(env::Env& env, Settings& settings, SeedTraffic& seeds,
              {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
 }
 
+// What was promised before a restart is not known any more: none are given until all have ended.
+void RestFromPromises(const GroupCache& cache, Promises& promises, base::SteadyTime until) {
+  const auto group = cache.Get();
+  if (group != nullptr && group->failsafe) promises.RestUntil(until);
+}
+
 base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::string& config_path) {
   const Config config = settings.Get();
   ASSIGN_OR_RETURN(const DataDirectory directory, OpenDataDirectory(env, config.server.data_dir));
@@ -316,23 +322,20 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   if (web != nullptr) self.web = WithPort(config.web.advertise, web->port());
   RETURN_IF_ERROR(RetryAtStart(env, [&] { return watch.Start(self, [&] { fence.Stop(); }); }));
 
-  if (cache.Get() != nullptr && cache.Get()->failsafe) {
-    promises.RestUntil(env.Now() + config.coordinator.lease);
-  }
+  RestFromPromises(cache, promises, env.Now() + config.coordinator.lease);
   backups.Resume();
   FailoverWatch failover(context, host, watch);
   Failsafe failsafe(context, host, cache);
   RebalanceWatch rebalance(context, admin);
-  std::unique_ptr<CertificateKeeper> keeper;
-  if (tls != nullptr)
-    keeper = std::make_unique<CertificateKeeper>(context, members, EndThisProcess);
+  std::optional<CertificateKeeper> keeper;
+  if (tls != nullptr) keeper.emplace(context, members, EndThisProcess);
 
   events.Add(
       EventNumber::kServerStarted, Severity::kInfo, "",
       fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
   ServeUntilStopped(env, settings, seeds, config_path, tls.get(), host);
   if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
-  if (keeper != nullptr) keeper->Stop();
+  if (keeper) keeper->Stop();
   rebalance.Stop();
   failover.Stop();
   failsafe.Stop();
