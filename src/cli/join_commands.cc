@@ -5,8 +5,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <iostream>
+#include <utility>
 
+#include "cli/pause.h"
 #include "cli/views.h"
 #include "rpc/membership_client.h"
 #include "rpc/protocol.h"
@@ -15,6 +18,9 @@
 
 namespace understudy::cli {
 namespace {
+
+constexpr base::Duration kCatchUpLimit = std::chrono::seconds(30);
+constexpr base::Duration kLook = std::chrono::milliseconds(500);
 
 struct TokenArguments {
   std::string server;
@@ -118,6 +124,25 @@ CoordinatorText TextOf(const ServerFile& file, const v1::JoinCoordinator& from) 
   return to;
 }
 
+// A member of etcd that is new, or was away, has to catch up before the next one is let in.
+base::Result<v1::JoinResponse> JoinWhenReady(Context& context, const tls::JoinToken& token,
+                                             const v1::JoinRequest& request) {
+  const base::SteadyTime end =
+      context.env().Now() + context.TimeoutOr(rpc::kCallTimeoutDefault + kCatchUpLimit);
+  bool told = false;
+  while (true) {
+    const base::Duration left = end - context.env().Now();
+    base::Result<v1::JoinResponse> answer =
+        rpc::JoinGroup(context.env(), token, request,
+                       std::clamp<base::Duration>(left, kLook, rpc::kCallTimeoutDefault));
+    if (answer.status().code() != base::Code::kBusy || left <= kLook) return answer;
+    const std::string why = answer.status().message();
+    if (!std::exchange(told, true))
+      context.output().Note("waiting: " + why.substr(0, why.find('\n')));
+    Pause(kLook);
+  }
+}
+
 base::Status Join(Context& context, const JoinArguments& arguments) {
   ASSIGN_OR_RETURN(const tls::JoinToken token, ReadToken(arguments.token));
   env::Env& env = context.env();
@@ -132,9 +157,7 @@ base::Status Join(Context& context, const JoinArguments& arguments) {
   ASSIGN_OR_RETURN(*request.mutable_request_pem(), tls::NewRequest(key));
   for (const std::string& host : tls::HostsOf(file.Addresses())) request.add_hosts(host);
   if (!file.has_coordinator && !HasEtcdData(env, file)) request.set_etcd_peer(file.etcd_peer);
-  ASSIGN_OR_RETURN(
-      const v1::JoinResponse answer,
-      rpc::JoinGroup(env, token, request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  ASSIGN_OR_RETURN(const v1::JoinResponse answer, JoinWhenReady(context, token, request));
   RETURN_IF_ERROR(Install(env, file, token, key, answer));
   const v1::JoinCoordinator& coordinator = answer.coordinator();
   RETURN_IF_ERROR(CompleteServerFile(env, file, TextOf(file, coordinator)));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 
 #include "etcd/etcd_client.h"
@@ -18,6 +19,17 @@ using etcdserverpb::MemberListResponse;
 constexpr std::string_view kNotYet[] = {
     "too many learner", "unhealthy cluster",
     "re-configuration failed due to not enough started members"};
+
+// Nothing was done, and it may work in some seconds.
+base::Status OrNotYet(const base::Status& status) {
+  const auto says = [&status](std::string_view text) {
+    return !status.ok() && status.message().find(text) != std::string::npos;
+  };
+  if (std::none_of(std::begin(kNotYet), std::end(kNotYet), says)) return status;
+  return base::Busy(
+      "the etcd member of another server is new or was away, and has not caught up yet\n"
+      "wait some seconds and try again; look whether understudyd runs on every server");
+}
 
 std::string AddressOf(const Member& member) {
   if (member.peerurls().empty()) return "";
@@ -44,11 +56,12 @@ struct EtcdMembers::State {
   base::Status RemoveOne(uint64_t id) {
     etcdserverpb::MemberRemoveRequest request;
     request.set_id(id);
-    return client.Once("the removal of a member",
-                       [&](grpc::ClientContext& context, const EtcdClient::Endpoint& endpoint) {
-                         etcdserverpb::MemberRemoveResponse response;
-                         return endpoint.cluster->MemberRemove(&context, request, &response);
-                       });
+    return OrNotYet(
+        client.Once("the removal of a member",
+                    [&](grpc::ClientContext& context, const EtcdClient::Endpoint& endpoint) {
+                      etcdserverpb::MemberRemoveResponse response;
+                      return endpoint.cluster->MemberRemove(&context, request, &response);
+                    }));
   }
 
   const std::string scheme;
@@ -70,18 +83,10 @@ base::Result<std::map<std::string, std::string>> EtcdMembers::Add(const std::str
   request.add_peerurls(state_->scheme + peer);
   request.set_islearner(true);
   etcdserverpb::MemberAddResponse response;
-  const base::Status added = state_->client.Once(
+  RETURN_IF_ERROR(OrNotYet(state_->client.Once(
       "a new member", [&](grpc::ClientContext& context, const EtcdClient::Endpoint& endpoint) {
         return endpoint.cluster->MemberAdd(&context, request, &response);
-      });
-  for (const std::string_view text : kNotYet) {
-    if (added.ok() || added.message().find(text) == std::string::npos) continue;
-    return base::Busy(
-        "the etcd member of another server is new or was away, and has not caught up yet\nwait "
-        "some "
-        "seconds and try again; look whether understudyd runs on every server");
-  }
-  RETURN_IF_ERROR(added);
+      })));
   std::map<std::string, std::string> members;
   for (const Member& member : response.members()) {
     const bool is_new = member.id() == response.member().id();

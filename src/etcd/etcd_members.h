@@ -4,7 +4,7 @@
 // A new member is added as a learner: it gets everything and counts for nothing, so that one that
 // never starts harms nobody. Promote makes learners full members once they have caught up.
 // Threading: thread-safe. Limits: those of EtcdOptions. Errors: kUnavailable; kBusy while another
-// member is new; what etcd refuses, in its words.
+// member is new or was away some seconds ago (nothing was done); what etcd refuses, in its words.
 #pragma once
 
 #include <map>

@@ -58,6 +58,8 @@ class Members final : public rpc::MembershipBackend, public rpc::JoinBackend {
   base::Status CheckRemovable(const std::string& server, bool force, v1::RemoveServerResponse& to);
   base::Status TakeOutCopies(const std::string& server, v1::RemoveServerResponse& to);
   base::Status WaitGone(const std::string& server);
+  // Asks again while etcd says that it is too early.
+  base::Result<bool> RemoveEtcdMember(const std::string& server);
   // The first server that signs and answers; kUnavailable when there is none.
   base::Result<std::unique_ptr<rpc::MembershipClient>> DialAuthority();
   base::Status NeedTls() const;

@@ -19,6 +19,8 @@ namespace {
 
 // A server that runs sees that it was removed within a moment, and ends its lease.
 constexpr base::Duration kLeaveLimit = std::chrono::seconds(20);
+// etcd removes nobody before the others have been there for 5 s in a row (its HealthInterval).
+constexpr base::Duration kEtcdLimit = std::chrono::seconds(15);
 constexpr base::Duration kLook = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -33,7 +35,7 @@ base::Result<v1::RemoveServerResponse> Members::RemoveServer(const v1::RemoveSer
   if (request.force()) RETURN_IF_ERROR(WaitGone(name));
   RETURN_IF_ERROR(TakeOutCopies(name, response));
   if (etcd_ != nullptr) {
-    const base::Result<bool> left = etcd_->Remove(name);
+    const base::Result<bool> left = RemoveEtcdMember(name);
     response.set_etcd(!left.ok()
                           ? "its etcd member could not be removed: " + left.status().message()
                       : *left ? "its etcd member was removed"
@@ -46,6 +48,18 @@ base::Result<v1::RemoveServerResponse> Members::RemoveServer(const v1::RemoveSer
                                   "revoked",
                                   who, name, revoked));
   return response;
+}
+
+base::Result<bool> Members::RemoveEtcdMember(const std::string& server) {
+  const base::SteadyTime end = context_.env.Now() + kEtcdLimit;
+  base::Mutex mutex;
+  base::CondVar nothing;
+  while (true) {
+    base::Result<bool> left = etcd_->Remove(server);
+    if (left.status().code() != base::Code::kBusy || context_.env.Now() >= end) return left;
+    base::MutexLock lock(mutex);
+    nothing.WaitFor(mutex, kLook);
+  }
 }
 
 base::Status Members::CheckRemovable(const std::string& server, bool force,

@@ -195,6 +195,8 @@ peer_listen = "{self.address(server, PEER_PORT)}"
 name = "{server}"
 data_dir = "{self.data(server)}"
 listen = "{self.address(server, DAEMON_PORT)}"
+[tls]
+off = true
 [ship]
 heartbeat = "500ms"
 silence_max = "3s"
