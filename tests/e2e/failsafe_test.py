@@ -93,6 +93,7 @@ class Rebalance(base.FailoverCase):
         # A failover; once the preferred server is back, the group moves the database to it by itself.
         self.lab.ok("activation", "rebalance", "--every", "10s")
         self.assertEqual(self.lab.ask("activation", "status")["rebalance_every_s"], 10)
+        self.lab.wait_healthy("orders")  # else none of them is known to have everything
         self.lab.ok("lab", "kill", "s1")
         self.wait_mounted_elsewhere("s1", "s2")
         self.assertEqual(self.active("s2"), "s2")
