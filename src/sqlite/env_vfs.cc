@@ -199,6 +199,9 @@ int ShmMap(sqlite3_file* file, int region, int bytes, int extend, void volatile*
   EnvVfsNode& node = *open.node;
   const base::MutexLock guard(node.mutex);
   if (!open.uses_shm) {
+    // Its content is in memory; the file is there for those who ask whether it is still the same.
+    const auto index = open.vfs->env().Open(open.path + "-shm", env::OpenMode::kCreate);
+    if (!index.ok()) return SQLITE_IOERR_SHMOPEN;
     open.uses_shm = true;
     ++node.shm_users;
   }
@@ -250,7 +253,7 @@ int ShmLock(sqlite3_file* file, int first, int count, int flags) {
 
 void ShmBarrier(sqlite3_file* /*file*/) { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
-int ShmUnmap(sqlite3_file* file, int /*remove*/) {
+int ShmUnmap(sqlite3_file* file, int remove) {
   OpenFile& open = Of(file);
   if (!open.uses_shm) return SQLITE_OK;
   EnvVfsNode& node = *open.node;
@@ -261,7 +264,10 @@ int ShmUnmap(sqlite3_file* file, int /*remove*/) {
   }
   open.shm_shared = open.shm_exclusive = 0;
   open.uses_shm = false;
-  if (--node.shm_users == 0) node.regions.clear();
+  if (--node.shm_users != 0) return SQLITE_OK;
+  node.regions.clear();
+  if (remove != 0 && !open.vfs->is_killed())
+    open.vfs->env().Remove(open.path + "-shm").IgnoreError();  // a leftover harms nobody
   return SQLITE_OK;
 }
 
