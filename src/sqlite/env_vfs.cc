@@ -42,7 +42,7 @@ struct OpenFile {
   std::string path;
   std::unique_ptr<env::File> file;  // null for a temporary one
   base::Bytes temporary;
-  bool is_new = false;  // its name is not synced yet
+  bool is_new = false;  // its name may not be synced yet
   bool delete_on_close = false;
   int lock = SQLITE_LOCK_NONE;
   std::shared_ptr<EnvVfsNode> node;  // of the main database
@@ -308,7 +308,10 @@ int OpenInEnv(OpenFile& open, int flags) {
   if ((flags & SQLITE_OPEN_READONLY) != 0) mode = env::OpenMode::kRead;
   if ((flags & SQLITE_OPEN_CREATE) != 0) {
     mode = env::OpenMode::kCreate;
-    open.is_new = !env::Exists(env, open.path);
+    // As the unix VFS: whoever could have made a journal syncs its name, since another connection
+    // may have made it and never synced it.
+    const int journals = SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL;
+    open.is_new = (flags & journals) != 0 || !env::Exists(env, open.path);
   }
   auto file = env.Open(open.path, mode);
   if (!file.ok()) return SQLITE_CANTOPEN;

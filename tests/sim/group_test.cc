@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A group under faults that follow from a seed. SIM_SEED=n runs one seed with diagnostics.
+// A group under faults that follow from a seed. SIM_SEED=n runs one seed with diagnostics;
+// SIM_FIRST=n SIM_SEEDS=m runs m seeds from n on (make soak).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -30,11 +31,18 @@ TEST(SimulatedGroup, SameSeedSameRun) {
   EXPECT_EQ(first.simulated, second.simulated);
 }
 
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
 TEST(SimulatedGroup, PromisesHoldUnderFaults) {
-  if (const char* one = std::getenv("SIM_SEED"); one != nullptr) {
-    return RunSeed({.seed = std::strtoull(one, nullptr, 10), .verbose = true});
+  if (const uint64_t one = FromEnvironment("SIM_SEED", 0); one != 0) {
+    return RunSeed({.seed = one, .verbose = true});
   }
-  for (uint64_t seed = 1; seed <= 10; ++seed) RunSeed({.seed = seed});
+  const uint64_t first = FromEnvironment("SIM_FIRST", 1);
+  const uint64_t seeds = FromEnvironment("SIM_SEEDS", 40);
+  for (uint64_t seed = first; seed < first + seeds; ++seed) RunSeed({.seed = seed});
 }
 
 }  // namespace

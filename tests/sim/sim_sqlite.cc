@@ -82,6 +82,7 @@ SimSqlite::SimSqlite(Current who) {
   vfs.xGetLastError = GetLastError;
   vfs.xCurrentTimeInt64 = CurrentTimeInt64;
   CHECK(sqlite3_vfs_register(&vfs, 1) == SQLITE_OK);
+  sqlite3_randomness(0, nullptr);  // from now on from the machines, whatever was before
 }
 
 SimSqlite::~SimSqlite() {
