@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backup/executor.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <thread>
+
+#include "base/thread.h"
+#include "base/thread_name.h"
 
 namespace understudy::backup {
 
@@ -24,13 +25,16 @@ void ThreadExecutor::Run(const std::vector<std::function<void()>>& tasks) {
     for (size_t i = next++; i < tasks.size(); i = next++) tasks[i]();
   };
   const size_t threads = std::min(tasks.size(), static_cast<size_t>(workers_));
-  std::vector<std::jthread> crew;
+  std::vector<base::Thread> crew;
   crew.reserve(threads);
   for (size_t i = 1; i < threads; ++i) {
-    crew.emplace_back(work);
-    ::pthread_setname_np(crew.back().native_handle(), "backup-worker");
+    crew.emplace_back([&work] {
+      base::NameThisThread("backup-worker");
+      work();
+    });
   }
   work();  // the caller is one of the crew
+  for (base::Thread& thread : crew) thread.Join();
 }
 
 }  // namespace understudy::backup

@@ -29,10 +29,10 @@ class BoundedQueue {
 
   // Waits up to `limit` for room. False, and `value` untouched, when it stayed full or is closed.
   bool Push(T&& value, std::chrono::nanoseconds limit) EXCLUDES_LOCK(mutex_) {
-    const auto end = std::chrono::steady_clock::now() + limit;
+    const auto end = SteadyNow() + limit;
     MutexLock lock(mutex_);
     while (!closed_ && items_.size() >= capacity_) {
-      const auto left = end - std::chrono::steady_clock::now();
+      const auto left = end - SteadyNow();
       if (left <= std::chrono::nanoseconds(0)) return false;
       changed_.WaitFor(mutex_, left);
     }
@@ -44,10 +44,10 @@ class BoundedQueue {
 
   // Waits up to `limit` for a value; nothing when none came, or when closed and drained.
   std::optional<T> Pop(std::chrono::nanoseconds limit) EXCLUDES_LOCK(mutex_) {
-    const auto end = std::chrono::steady_clock::now() + limit;
+    const auto end = SteadyNow() + limit;
     MutexLock lock(mutex_);
     while (items_.empty() && !closed_) {
-      const auto left = end - std::chrono::steady_clock::now();
+      const auto left = end - SteadyNow();
       if (left <= std::chrono::nanoseconds(0)) return std::nullopt;
       changed_.WaitFor(mutex_, left);
     }

@@ -3,12 +3,14 @@
 //
 // Put GUARDED_BY(mutex_) on every guarded member; the `clang` preset makes a violation an error.
 // Never hold a Mutex across fsync, SQLite, an RPC or a callback. Every wait has a deadline.
-// Threading: thread-safe.
+// Under a Scheduler (scheduler.h) they are its own. Threading: thread-safe.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+
+#include "base/scheduler.h"
 
 #if defined(__clang__)
 #define US_THREAD_ANNOTATION(x) __attribute__((x))
@@ -29,12 +31,27 @@ class US_THREAD_ANNOTATION(capability("mutex")) Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  void Lock() US_THREAD_ANNOTATION(acquire_capability()) { mutex_.lock(); }
-  void Unlock() US_THREAD_ANNOTATION(release_capability()) { mutex_.unlock(); }
+  void Lock() US_THREAD_ANNOTATION(acquire_capability()) {
+    if (Scheduler* const scheduler = InstalledScheduler(); scheduler != nullptr) {
+      while (held_) scheduler->WaitFor(this, Duration::max());
+      held_ = true;
+    } else {
+      mutex_.lock();
+    }
+  }
+  void Unlock() US_THREAD_ANNOTATION(release_capability()) {
+    if (Scheduler* const scheduler = InstalledScheduler(); scheduler != nullptr) {
+      held_ = false;
+      scheduler->Wake(this, false);
+    } else {
+      mutex_.unlock();
+    }
+  }
 
  private:
   friend class CondVar;
   std::mutex mutex_;
+  bool held_ = false;  // under a Scheduler
 };
 
 class US_THREAD_ANNOTATION(scoped_lockable) MutexLock {
@@ -55,15 +72,31 @@ class CondVar {
   // Waits until notified or `limit` has passed (spurious wake-ups happen: look at the condition
   // again). Returns false when the limit passed.
   bool WaitFor(Mutex& mutex, std::chrono::nanoseconds limit) REQUIRES_LOCK(mutex) {
+    if (Scheduler* const scheduler = InstalledScheduler(); scheduler != nullptr) {
+      mutex.Unlock();
+      const bool notified = scheduler->WaitFor(this, limit);
+      mutex.Lock();
+      return notified;
+    }
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     const bool notified = condition_.wait_for(lock, limit) == std::cv_status::no_timeout;
     lock.release();
     return notified;
   }
-  void NotifyOne() { condition_.notify_one(); }
-  void NotifyAll() { condition_.notify_all(); }
+  void NotifyOne() { Notify(false); }
+  void NotifyAll() { Notify(true); }
 
  private:
+  void Notify(bool all) {
+    if (Scheduler* const scheduler = InstalledScheduler(); scheduler != nullptr) {
+      scheduler->Wake(this, all);
+    } else if (all) {
+      condition_.notify_all();
+    } else {
+      condition_.notify_one();
+    }
+  }
+
   std::condition_variable condition_;
 };
 

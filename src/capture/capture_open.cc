@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <thread>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "capture/capture.h"
 #include "capture/capture_sink.h"
 
@@ -109,7 +109,7 @@ Status Capture::OpenDatabase() {
   pins_ = std::make_unique<sqlite::Pins>(*index_);
   keeper_ = std::make_unique<PinKeeper>(*index_, *pins_);
   scan_ = std::make_unique<WalScan>(*wal_, page_size_);
-  ASSIGN_OR_RETURN(watcher_, env::FileWatcher::Create());
+  ASSIGN_OR_RETURN(watcher_, env_.NewWatcher());
   encoder_ = std::make_unique<log::RecordEncoder>(
       log::RecordEncoder::Options{.database = options_.database,
                                   .page_size = page_size_,
@@ -129,7 +129,7 @@ Status Capture::TakeFirstPin() {
     if (env_.Now() >= deadline)
       return base::Busy(
           "long-running readers use all four read marks of its WAL: end one of them and try again");
-    std::this_thread::yield();
+    base::Yield();
   }
 }
 

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <thread>
 
+#include "base/thread.h"
 #include "capture/capture.h"
 #include "capture/capture_sink.h"
 
@@ -56,7 +56,7 @@ Result<bool> Capture::TakeWriteLock() {
   bool locked = false;
   for (const base::SteadyTime end = env_.Now() + kWriteTryFor; !locked && env_.Now() < end;) {
     ASSIGN_OR_RETURN(locked, pins_->TryTakeWrite());
-    if (!locked) std::this_thread::yield();
+    if (!locked) base::Yield();
   }
   return locked;
 }

@@ -6,8 +6,8 @@
 // an application would checkpoint, and sync twice, at every commit from its autocheckpoint's limit
 // on.
 #include <algorithm>
-#include <thread>
 
+#include "base/thread.h"
 #include "capture/capture.h"
 
 namespace understudy::capture {
@@ -197,7 +197,7 @@ Result<bool> Capture::CompleteAndLeaveS() {
     const base::SteadyTime now = env_.Now();
     ASSIGN_OR_RETURN(const bool left, LeaveS(now));
     if (left || now >= end || keeper_->holding_off()) return left;
-    std::this_thread::yield();
+    base::Yield();
   }
 }
 

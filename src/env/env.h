@@ -32,6 +32,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "env/file_watcher.h"
 
 namespace understudy::env {
 
@@ -102,6 +103,8 @@ class Env {
   virtual base::Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
   // Sets the modification time (Litestream reads a backup file's time from it).
   virtual base::Status SetModified(const std::string& path, base::WallTime time) = 0;
+
+  virtual base::Result<std::unique_ptr<FileWatcher>> NewWatcher() { return FileWatcher::Create(); }
 
   virtual base::SteadyTime Now() = 0;
   virtual base::WallTime WallNow() = 0;

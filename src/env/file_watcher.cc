@@ -17,28 +17,31 @@ namespace understudy::env {
 using base::Result;
 using base::Status;
 
-Result<std::unique_ptr<FileWatcher>> FileWatcher::Create() {
-  const int inotify = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-  if (inotify < 0)
-    return base::IoError(
-        fmt::format("cannot create an inotify instance: {} (limit: sysctl "
-                    "fs.inotify.max_user_instances)",
-                    std::strerror(errno)));
-  const int wake = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (wake < 0) {
-    const int error = errno;
-    ::close(inotify);
-    return base::IoError(fmt::format("cannot create an eventfd: {}", std::strerror(error)));
+namespace {
+
+class InotifyWatcher final : public FileWatcher {
+ public:
+  InotifyWatcher(int inotify, int wake) : inotify_(inotify), wake_(wake) {}
+  ~InotifyWatcher() override {
+    ::close(inotify_);
+    ::close(wake_);
   }
-  return std::unique_ptr<FileWatcher>(new FileWatcher(inotify, wake));
-}
+  InotifyWatcher(const InotifyWatcher&) = delete;
+  InotifyWatcher& operator=(const InotifyWatcher&) = delete;
 
-FileWatcher::~FileWatcher() {
-  ::close(inotify_);
-  ::close(wake_);
-}
+  Status Arm(const std::string& path) override;
+  Event Wait(base::Duration limit) override;
+  void Wake() override;
 
-Status FileWatcher::Arm(const std::string& path) {
+ private:
+  bool DrainInotify();
+
+  const int inotify_;
+  const int wake_;
+  bool armed_ = false;
+};
+
+Status InotifyWatcher::Arm(const std::string& path) {
   if (armed_) return Status();
   if (::inotify_add_watch(inotify_, path.c_str(), IN_MODIFY | IN_ONESHOT) < 0) {
     std::string message = fmt::format("cannot watch {}: {}", path, std::strerror(errno));
@@ -48,7 +51,7 @@ Status FileWatcher::Arm(const std::string& path) {
   return Status();
 }
 
-bool FileWatcher::DrainInotify() {
+bool InotifyWatcher::DrainInotify() {
   alignas(inotify_event) char events[4096];
   bool written = false;
   for (;;) {  // bounded: a one-shot watch queues two events
@@ -65,7 +68,7 @@ bool FileWatcher::DrainInotify() {
   }
 }
 
-FileWatcher::Event FileWatcher::Wait(base::Duration limit) {
+FileWatcher::Event InotifyWatcher::Wait(base::Duration limit) {
   pollfd descriptors[2] = {{inotify_, POLLIN, 0}, {wake_, POLLIN, 0}};
   const int64_t nanoseconds = std::max<int64_t>(limit.count(), 0);
   const timespec how_long{static_cast<time_t>(nanoseconds / 1'000'000'000),
@@ -78,10 +81,28 @@ FileWatcher::Event FileWatcher::Wait(base::Duration limit) {
   return DrainInotify() ? Event::kWritten : Event::kLimit;
 }
 
-void FileWatcher::Wake() {
+void InotifyWatcher::Wake() {
   const uint64_t one = 1;
   // Can fail only when a wake is pending already.
   [[maybe_unused]] const ssize_t put = ::write(wake_, &one, sizeof one);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileWatcher>> FileWatcher::Create() {
+  const int inotify = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (inotify < 0)
+    return base::IoError(
+        fmt::format("cannot create an inotify instance: {} (limit: sysctl "
+                    "fs.inotify.max_user_instances)",
+                    std::strerror(errno)));
+  const int wake = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (wake < 0) {
+    const int error = errno;
+    ::close(inotify);
+    return base::IoError(fmt::format("cannot create an eventfd: {}", std::strerror(error)));
+  }
+  return std::unique_ptr<FileWatcher>(std::make_unique<InotifyWatcher>(inotify, wake));
 }
 
 }  // namespace understudy::env

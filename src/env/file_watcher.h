@@ -18,27 +18,18 @@ namespace understudy::env {
 
 class FileWatcher {
  public:
+  // On inotify. (Env::NewWatcher gives the one that fits the Env.)
   static base::Result<std::unique_ptr<FileWatcher>> Create();
-  ~FileWatcher();
-  FileWatcher(const FileWatcher&) = delete;
-  FileWatcher& operator=(const FileWatcher&) = delete;
+  virtual ~FileWatcher() = default;
 
   // The next write to `path` ends a Wait, also one that begins later. Armed already: nothing to do.
-  base::Status Arm(const std::string& path);
+  virtual base::Status Arm(const std::string& path) = 0;
 
   enum class Event { kWritten, kWoken, kLimit };
   // Returns at once when something is pending. Limits are kept to about 0.1 ms.
-  Event Wait(base::Duration limit);
+  virtual Event Wait(base::Duration limit) = 0;
   // Ends the current Wait, or the next one.
-  void Wake();
-
- private:
-  FileWatcher(int inotify, int wake) : inotify_(inotify), wake_(wake) {}
-  bool DrainInotify();
-
-  const int inotify_;
-  const int wake_;
-  bool armed_ = false;
+  virtual void Wake() = 0;
 };
 
 }  // namespace understudy::env

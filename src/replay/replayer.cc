@@ -49,7 +49,12 @@ Status Replayer::Start() {
   log_.SetHold({.name = std::string(kHoldName),
                 .reason = "replay needs it after a restart; goes on with its checkpoints",
                 .seq = saved_.seq});
-  if (options_.set_read_only_mark) RETURN_IF_ERROR(wal_->SetReadOnlyMark(true));
+  if (options_.set_read_only_mark) {
+    RETURN_IF_ERROR(wal_->SetReadOnlyMark(true));
+    // A passive copy that comes back writable after a power cut could be written, and would be
+    // taken for one that was mounted: what it lacks of its log would be undone.
+    RETURN_IF_ERROR(wal_->SyncWal());
+  }
   ASSIGN_OR_RETURN(reader_, log_.ReadAfter(replayed_.position.seq));
   return Status();
 }

@@ -30,6 +30,7 @@ struct AdminClient::State {
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::Admin::Stub> stub;
   v1::HelloResponse hello;
+  std::unique_ptr<CallCarrier> carrier;  // instead of the channel
 
   // "s1 (127.0.0.1:7001)", or the address before we know the name.
   std::string Name() const {
@@ -41,26 +42,35 @@ struct AdminClient::State {
   base::Result<Response> Call(grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*,
                                                                       const Request&, Response*),
                               const Request& request, base::Duration timeout) {
+    Response response;
+    if (carrier != nullptr) {
+      RETURN_IF_ERROR(carrier->Call(request, response, timeout));
+      return response;
+    }
     grpc::ClientContext context;
     SetDeadline(context, timeout);
-    Response response;
     const grpc::Status status = (stub.get()->*method)(&context, request, &response);
     if (!status.ok()) return FromGrpc(status, Name());
     return response;
   }
 
-  template <typename Message>
-  base::Status Drain(grpc::ClientContext& context, grpc::ClientReader<Message>& reader,
-                     const Receiver<Message>& receive) {
+  template <typename Request, typename Message>
+  base::Status Drain(std::unique_ptr<grpc::ClientReader<Message>> (v1::Admin::Stub::*method)(
+                         grpc::ClientContext*, const Request&),
+                     const Request& request, const Receiver<Message>& receive) {
+    if (carrier != nullptr) return base::Unavailable("streams need gRPC");
+    grpc::ClientContext context;
+    const std::unique_ptr<grpc::ClientReader<Message>> reader =
+        (stub.get()->*method)(&context, request);
     Message message;
     bool wanted = true;
-    while (reader.Read(&message)) {
+    while (reader->Read(&message)) {
       if (wanted && !receive(message)) {
         wanted = false;
         context.TryCancel();
       }
     }
-    const grpc::Status status = reader.Finish();
+    const grpc::Status status = reader->Finish();
     if (!wanted) return base::Cancelled("no longer wanted");
     return FromGrpc(status, Name());
   }
@@ -91,6 +101,16 @@ base::Result<std::unique_ptr<AdminClient>> AdminClient::Connect(const std::strin
         hello.version()));
   }
   state->hello = std::move(hello);
+  return std::unique_ptr<AdminClient>(new AdminClient(std::move(state)));
+}
+
+std::unique_ptr<AdminClient> AdminClient::Over(std::unique_ptr<CallCarrier> carrier,
+                                               const std::string& address,
+                                               v1::HelloResponse hello) {
+  auto state = std::make_unique<State>();
+  state->address = address;
+  state->hello = std::move(hello);
+  state->carrier = std::move(carrier);
   return std::unique_ptr<AdminClient>(new AdminClient(std::move(state)));
 }
 
@@ -148,8 +168,7 @@ base::Result<v1::PlayDownCopyResponse> AdminClient::PlayDownCopy(
 }
 base::Status AdminClient::ActivateCopy(const v1::ActivateCopyRequest& request,
                                        const Receiver<v1::ActivateCopyResponse>& receive) {
-  grpc::ClientContext context;
-  return state_->Drain(context, *state_->stub->ActivateCopy(&context, request), receive);
+  return state_->Drain(&v1::Admin::Stub::ActivateCopy, request, receive);
 }
 base::Result<v1::ListLostResponse> AdminClient::ListLost(const v1::ListLostRequest& request,
                                                          base::Duration timeout) {
@@ -161,8 +180,7 @@ base::Result<v1::ShowLostResponse> AdminClient::ShowLost(const v1::ShowLostReque
 }
 base::Status AdminClient::ExportLost(const v1::ExportLostRequest& request,
                                      const Receiver<v1::ExportLostResponse>& receive) {
-  grpc::ClientContext context;
-  return state_->Drain(context, *state_->stub->ExportLost(&context, request), receive);
+  return state_->Drain(&v1::Admin::Stub::ExportLost, request, receive);
 }
 base::Result<v1::RemoveLostResponse> AdminClient::RemoveLost(const v1::RemoveLostRequest& request,
                                                              base::Duration timeout) {
@@ -269,8 +287,7 @@ base::Result<v1::WaitResponse> AdminClient::Wait(const v1::WaitRequest& request)
 
 base::Status AdminClient::RunBackup(const v1::RunBackupRequest& request,
                                     const Receiver<v1::RunBackupResponse>& receive) {
-  grpc::ClientContext context;
-  return state_->Drain(context, *state_->stub->RunBackup(&context, request), receive);
+  return state_->Drain(&v1::Admin::Stub::RunBackup, request, receive);
 }
 
 base::Result<v1::ListBackupsResponse> AdminClient::ListBackups(
@@ -284,14 +301,12 @@ base::Result<v1::ShowBackupResponse> AdminClient::ShowBackup(const v1::ShowBacku
 
 base::Status AdminClient::VerifyBackup(const v1::VerifyBackupRequest& request,
                                        const Receiver<v1::VerifyBackupResponse>& receive) {
-  grpc::ClientContext context;
-  return state_->Drain(context, *state_->stub->VerifyBackup(&context, request), receive);
+  return state_->Drain(&v1::Admin::Stub::VerifyBackup, request, receive);
 }
 
 base::Status AdminClient::Events(const v1::EventsRequest& request,
                                  const Receiver<v1::Event>& receive) {
-  grpc::ClientContext context;
-  return state_->Drain(context, *state_->stub->Events(&context, request), receive);
+  return state_->Drain(&v1::Admin::Stub::Events, request, receive);
 }
 
 }  // namespace understudy::rpc

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/time.h"
 #include "rpc/channel_security.h"
+#include "rpc/dialer.h"
 #include "rpc/protocol.h"
 #include "understudy/v1/admin.pb.h"
 
@@ -26,6 +27,9 @@ class AdminClient {
   static base::Result<std::unique_ptr<AdminClient>> Connect(
       const std::string& address, base::Duration timeout = kConnectTimeoutDefault,
       const ChannelSecurity& security = {});
+  // Over something else than gRPC, for the simulator. Streams are refused there.
+  static std::unique_ptr<AdminClient> Over(std::unique_ptr<CallCarrier> carrier,
+                                           const std::string& address, v1::HelloResponse hello);
   ~AdminClient();
   AdminClient(const AdminClient&) = delete;
   AdminClient& operator=(const AdminClient&) = delete;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "rpc/protocol.h"
 #include "rpc/ship_codec.h"
@@ -28,13 +29,13 @@ base::Result<std::unique_ptr<ShipConnection>> ShipConnection::Open(
   hello.mutable_hello()->set_server(own_name);
   hello.mutable_hello()->set_version(std::string(kVersion));
   ShipConnection* const raw = connection.get();
-  connection->writer_ = std::thread([raw, hello] { raw->WriteLoop(hello); });
-  connection->reader_ = std::thread([raw] { raw->ReadLoop(); });
+  connection->writer_ = base::Thread([raw, hello] { raw->WriteLoop(hello); });
+  connection->reader_ = base::Thread([raw] { raw->ReadLoop(); });
 
-  const auto end = std::chrono::steady_clock::now() + timeout;
+  const auto end = base::SteadyNow() + timeout;
   base::MutexLock lock(connection->mutex_);
   while (!connection->hello_ && !connection->over()) {
-    const auto left = end - std::chrono::steady_clock::now();
+    const auto left = end - base::SteadyNow();
     if (left <= base::Duration(0)) return base::TimedOut("the peer did not say hello in time");
     connection->changed_.WaitFor(connection->mutex_, left);
   }
@@ -46,8 +47,8 @@ base::Result<std::unique_ptr<ShipConnection>> ShipConnection::Open(
 
 ShipConnection::~ShipConnection() {
   Close();
-  if (reader_.joinable()) reader_.join();
-  if (writer_.joinable()) writer_.join();
+  if (reader_.joinable()) reader_.Join();
+  if (writer_.joinable()) writer_.Join();
 }
 
 std::optional<ship::Message> ShipConnection::TryReceive() {
@@ -142,7 +143,7 @@ void ShipConnection::NoteArrival(const v1::ShipMessage& message) {
 base::Status ShipConnection::Arrived(const v1::ShipMessage& wire) {
   if (wire.has_received()) {
     base::MutexLock lock(mutex_);
-    if (!window_.OnReceived(std::chrono::steady_clock::now(), wire.received().bytes())) {
+    if (!window_.OnReceived(base::SteadyNow(), wire.received().bytes())) {
       return base::InvalidArgument("the peer says that it has received more than was sent");
     }
     changed_.NotifyAll();
@@ -223,7 +224,7 @@ std::optional<ShipConnection::Next> ShipConnection::WaitForNext(bool cutting) {
 bool ShipConnection::WriteCounted(const v1::ShipMessage& wire) {
   {
     base::MutexLock lock(mutex_);
-    window_.OnSent(std::chrono::steady_clock::now(), wire.ByteSizeLong());
+    window_.OnSent(base::SteadyNow(), wire.ByteSizeLong());
   }
   return stream_->Write(wire);
 }

@@ -20,11 +20,11 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "base/mutex.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "base/time.h"
 #include "rpc/channel_security.h"
 #include "rpc/flow_window.h"
@@ -133,8 +133,8 @@ class ShipConnection final : public ship::Channel {
   std::atomic<uint64_t> heard_ = 0;
   PieceCutter cutter_;  // the writer's
   PieceJoiner joiner_;  // the reader's
-  std::thread writer_;
-  std::thread reader_;
+  base::Thread writer_;
+  base::Thread reader_;
 };
 
 // Opens a connection to the server at `address`, which must be the one called `expected_peer`, by

@@ -26,10 +26,10 @@ class Signal {
   }
   // Waits until count() != seen or the limit has passed.
   void WaitFor(uint64_t seen, base::Duration limit) EXCLUDES_LOCK(mutex_) {
-    const auto end = std::chrono::steady_clock::now() + limit;
+    const auto end = base::SteadyNow() + limit;
     base::MutexLock lock(mutex_);
     while (count_ == seen) {
-      const auto left = end - std::chrono::steady_clock::now();
+      const auto left = end - base::SteadyNow();
       if (left <= base::Duration(0)) return;
       changed_.WaitFor(mutex_, left);
     }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "server/retention.h"
 
@@ -35,7 +36,7 @@ ActiveCopy::ActiveCopy(const ServerContext& context, Options options)
   for (const auto& [peer, seq] : options_.known) {
     progress_[peer].durable.seq = seq;
   }
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 ActiveCopy::~ActiveCopy() { Stop(StopMode::kLeave); }
@@ -51,7 +52,7 @@ void ActiveCopy::BeginStop(StopMode mode) {
 
 void ActiveCopy::Stop(StopMode mode) {
   BeginStop(mode);
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 bool ActiveCopy::stopping() const {

@@ -27,10 +27,10 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "capture/capture.h"
 #include "log/log_store.h"
 #include "rpc/signal.h"
@@ -267,7 +267,7 @@ class ActiveCopy {
 
   Hooks hooks_;  // wakes the copy's thread, so it ends before all that this needs
 
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

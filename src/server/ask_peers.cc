@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/ask_peers.h"
 
-#include <thread>
 #include <vector>
 
+#include "base/thread.h"
 #include "base/thread_name.h"
 
 namespace understudy::server {
 
 void AskPeers(const std::set<std::string>& servers,
               const std::function<void(const std::string& server)>& question) {
-  std::vector<std::thread> threads;
+  std::vector<base::Thread> threads;
   threads.reserve(servers.size());
   for (const std::string& server : servers) {
     threads.emplace_back([&question, &server] {
@@ -18,7 +18,7 @@ void AskPeers(const std::set<std::string>& servers,
       question(server);
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (base::Thread& thread : threads) thread.Join();
 }
 
 }  // namespace understudy::server

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/hex.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "server/backup_journal.h"
 #include "server/exposed_snapshot.h"
@@ -23,7 +24,7 @@ BackupJobs::BackupJobs(const ServerContext& context, CopyHost& host, const Group
       cache_(cache),
       announced_(context),
       instance_(fmt::format("{:016x}{:016x}", context.env.Random(), context.env.Random())) {
-  leases_ = std::thread([this] { RunLeases(); });
+  leases_ = base::Thread([this] { RunLeases(); });
 }
 
 void BackupJobs::RunLeases() {
@@ -58,7 +59,7 @@ void BackupJobs::RemoveEnded() {
     std::move(kept, jobs_.end(), std::back_inserter(gone));
     jobs_.erase(kept, jobs_.end());
   }
-  for (const auto& job : gone) job->thread.join();
+  for (const auto& job : gone) job->thread.Join();
 }
 
 base::Result<std::shared_ptr<BackupSession>> BackupJobs::Begin(BackupSession::Options options) {
@@ -87,7 +88,7 @@ base::Result<std::shared_ptr<BackupSession>> BackupJobs::Begin(BackupSession::Op
   auto job = std::make_unique<Job>();
   job->session = std::make_shared<BackupSession>(context_, host_, cache_, std::move(options));
   const std::shared_ptr<BackupSession> session = job->session;
-  job->thread = std::thread([this, session, journalled] {
+  job->thread = base::Thread([this, session, journalled] {
     base::NameThisThread("bkp-" + session->options().database);
     session->Run();
     const base::Code code = session->view().status.code();
@@ -167,8 +168,8 @@ void BackupJobs::Stop() {
     changed_.NotifyAll();
   }
   for (const auto& job : jobs) job->session->Cancel();
-  for (const auto& job : jobs) job->thread.join();
-  leases_.join();
+  for (const auto& job : jobs) job->thread.Join();
+  leases_.Join();
 }
 
 }  // namespace understudy::server

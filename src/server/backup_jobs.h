@@ -11,10 +11,10 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "server/announced_backups.h"
 #include "server/backup_session.h"
 
@@ -52,7 +52,7 @@ class BackupJobs {
  private:
   struct Job {
     std::shared_ptr<BackupSession> session;
-    std::thread thread;
+    base::Thread thread;
     base::SteadyTime ended{};  // when it was first seen ended
   };
 
@@ -70,7 +70,7 @@ class BackupJobs {
   bool stopped_ GUARDED_BY(mutex_) = false;
   std::vector<std::unique_ptr<Job>> jobs_ GUARDED_BY(mutex_);
   std::map<std::string, backup::WriterSession> last_ GUARDED_BY(mutex_);  // ended, by database
-  std::thread leases_;
+  base::Thread leases_;
 };
 
 }  // namespace understudy::server

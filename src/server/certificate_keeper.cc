@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "server/group_tls.h"
 
@@ -28,7 +29,7 @@ constexpr int kLastPart = 10;
 CertificateKeeper::CertificateKeeper(const ServerContext& context, Members& members,
                                      std::function<void()> removed)
     : context_(context), members_(members), removed_(std::move(removed)) {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 CertificateKeeper::~CertificateKeeper() { Stop(); }
@@ -39,7 +40,7 @@ void CertificateKeeper::Stop() {
     stop_ = true;
     changed_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
   members_.door().Close();
 }
 

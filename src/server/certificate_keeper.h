@@ -10,9 +10,9 @@
 
 #include <functional>
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "server/context.h"
 #include "server/members.h"
 
@@ -58,7 +58,7 @@ class CertificateKeeper {
   mutable base::Mutex mutex_;
   base::CondVar changed_;
   bool stop_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "cluster/membership.h"
 #include "server/group_tls.h"
@@ -39,7 +40,7 @@ base::Status ClusterWatch::Start(cluster::ServerRecord self,
   context_.registry.coordinator().SetWakeup([signal = signal_] { signal->Notify(); });
   RETURN_IF_ERROR(KeepLease(context_.env.Now()));
   RETURN_IF_ERROR(Poll(before_copies));
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
   return {};
 }
 
@@ -50,7 +51,7 @@ void ClusterWatch::Stop() {
     stop_ = true;
   }
   signal_->Notify();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
   WriteEvents();
   if (lease_ != 0 && !unwritten_) {  // else the coordinator is away
     // If it is, the lease ends by itself.

@@ -12,9 +12,9 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "rpc/signal.h"
 #include "server/context.h"
 #include "server/copy_host.h"
@@ -72,7 +72,7 @@ class ClusterWatch {
 
   mutable base::Mutex mutex_;
   bool stop_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

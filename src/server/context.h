@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "cluster/registry.h"
 #include "env/env.h"
+#include "rpc/dialer.h"
 #include "rpc/signal.h"
 #include "server/authority.h"
 #include "server/config.h"
@@ -72,6 +73,7 @@ struct ServerContext {
   std::string server;            // our name
   GroupTls* tls = nullptr;       // null: no TLS
   SeedTraffic* seeds = nullptr;  // null: seeds are not bounded
+  rpc::Dialer& dialer = rpc::GrpcDialer();
 };
 
 }  // namespace understudy::server

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/thread.h"
 #include "base/thread_name.h"
 
 namespace understudy::server {
@@ -16,7 +17,7 @@ constexpr base::Duration kLookAgain = std::chrono::milliseconds(5);
 
 CopyHost::CopyHost(const ServerContext& context, std::string data_dir)
     : context_(context), data_dir_(std::move(data_dir)) {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 CopyHost::~CopyHost() { Stop(); }
@@ -44,7 +45,7 @@ void CopyHost::DismountAll(base::Duration limit) {
     stop_ = true;
   }
   signal_.Notify();
-  thread_.join();
+  thread_.Join();
   Actives actives;
   {
     base::MutexLock lock(mutex_);

@@ -18,10 +18,10 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "server/active_copy.h"
 #include "server/context.h"
 #include "server/passive_copy.h"
@@ -132,7 +132,7 @@ class CopyHost {
   Actives retiring_ GUARDED_BY(mutex_);
   Passives passives_ GUARDED_BY(mutex_);
 
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

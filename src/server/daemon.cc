@@ -13,33 +13,20 @@
 #include "base/diag.h"
 #include "rpc/protocol.h"
 #include "rpc/rpc_server.h"
-#include "server/admin.h"
-#include "server/certificate_keeper.h"
 #include "server/coordinator_factory.h"
 #include "server/diag_sink.h"
-#include "server/failover_watch.h"
-#include "server/failsafe.h"
 #include "server/group_tls.h"
 #include "server/managed_etcd.h"
-#include "server/members.h"
-#include "server/rebalance_watch.h"
-#include "server/ship_sessions.h"
+#include "server/server.h"
 #include "server/start_fence.h"
 #include "server/wall_clock.h"
-#include "server/web_status.h"
 #include "web/http_server.h"
 
 namespace understudy::server {
 namespace {
 
-using cluster::EventNumber;
-using cluster::Severity;
-
 // Running calls get this long at a stop.
 constexpr base::Duration kStopGrace = std::chrono::milliseconds(500);
-
-// Passive copies get this long to receive what was committed last.
-constexpr base::Duration kShipGrace = std::chrono::seconds(2);
 
 // How long a start tries to reach the coordinator, and how often.
 constexpr base::Duration kStartPatience = std::chrono::seconds(60);
@@ -139,11 +126,6 @@ base::Result<std::unique_ptr<ManagedEtcd>> StartMember(env::Env& env, const Conf
   return ManagedEtcd::Start(env, options);
 }
 
-base::Result<std::string> SqliteVersion() {
-  ASSIGN_OR_RETURN(const auto memory, sqlite::Connection::Open(":memory:", {.vfs = ""}));
-  return memory->QueryText("SELECT sqlite_version()");
-}
-
 // Names the keys that need a restart.
 void WarnOfFixedKeys(const Config& now, const Config& next) {
   const std::pair<const char*, bool> keys[] = {
@@ -167,7 +149,7 @@ void WarnOfFixedKeys(const Config& now, const Config& next) {
   }
 }
 
-void Reload(env::Env& env, Settings& settings, SeedTraffic& seeds, const std::string& path) {
+void Reload(env::Env& env, Settings& settings, const std::string& path) {
   const Config now = settings.Get();
   base::Result<Config> next = ReadConfig(env, path);
   if (!next.ok()) {
@@ -185,7 +167,6 @@ void Reload(env::Env& env, Settings& settings, SeedTraffic& seeds, const std::st
   merged.lag = next->lag;
   merged.scrub = next->scrub;
   merged.seed = next->seed;
-  seeds.SetLimits(merged.seed.bandwidth, merged.seed.parallel);
   merged.diag = next->diag;
   base::SetDiagLevel(merged.diag.level);
   settings.Replace(std::move(merged));
@@ -213,16 +194,6 @@ std::string WithPort(const std::string& address, int port) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos || address.substr(colon) != ":0") return address;
   return fmt::format("{}:{}", address.substr(0, colon), port);
-}
-
-v1::HelloResponse HelloOf(const cluster::ServerRecord& self, const std::string& sqlite_version) {
-  v1::HelloResponse hello;
-  hello.set_protocol_version(rpc::kAdminProtocolVersion);
-  hello.set_server(self.name);
-  hello.set_version(self.version);
-  hello.set_sqlite_version(sqlite_version);
-  hello.set_started_ms(self.started.unix_ms);
-  return hello;
 }
 
 // Null where none is configured.
@@ -257,15 +228,15 @@ rpc::RpcServer::Options ListenOptions(const Config& config, const GroupTls* tls,
 }
 
 // Until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
-void ServeUntilStopped(env::Env& env, Settings& settings, SeedTraffic& seeds,
-                       const std::string& config_path, GroupTls* tls, CopyHost& host) {
+void ServeUntilStopped(env::Env& env, Settings& settings, const std::string& config_path,
+                       GroupTls* tls, Server& server) {
   sd_notify(0, "READY=1");
   int number = 0;
   while ((number = WaitForSignal(env, config_path)) == SIGHUP) {
     sd_notify(0, "RELOADING=1");
-    Reload(env, settings, seeds, config_path);
+    Reload(env, settings, config_path);
     if (tls != nullptr) ReloadIdentity(env, *tls);
-    host.RetryLinks();
+    server.Reloaded();
     sd_notify(0, "READY=1");
   }
   sd_notify(0, "STOPPING=1");
@@ -273,16 +244,9 @@ void ServeUntilStopped(env::Env& env, Settings& settings, SeedTraffic& seeds,
              {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
 }
 
-// What was promised before a restart is not known any more: none are given until all have ended.
-void RestFromPromises(const GroupCache& cache, Promises& promises, base::SteadyTime until) {
-  const auto group = cache.Get();
-  if (group != nullptr && group->failsafe) promises.RestUntil(until);
-}
-
 base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::string& config_path) {
   const Config config = settings.Get();
   ASSIGN_OR_RETURN(const DataDirectory directory, OpenDataDirectory(env, config.server.data_dir));
-  ASSIGN_OR_RETURN(const std::string sqlite_version, SqliteVersion());
   ASSIGN_OR_RETURN(const std::unique_ptr<GroupTls> tls, GroupTls::Open(env, config));
   ASSIGN_OR_RETURN(const std::unique_ptr<ManagedEtcd> member, StartMember(env, config, tls.get()));
   std::unique_ptr<cluster::Coordinator> coordinator;
@@ -292,61 +256,27 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
     // Before the first call is answered.
     return tls == nullptr ? base::Status() : CheckStillMember(env, *tls, *coordinator);
   }));
-  cluster::Registry registry(env, *coordinator);
-  const auto cluster_signal = std::make_shared<rpc::Signal>();
-  EventLog events(env, config.server.name, cluster_signal);
-  Authority authority(env, config.coordinator.lease);
-  Promises promises(env);
-  SeedTraffic seeds(config.seed.bandwidth, config.seed.parallel);
-  const ServerContext context{env,      settings,           registry,  events, authority,
-                              promises, config.server.name, tls.get(), &seeds};
-
-  cluster::ServerRecord self = RecordOfSelf(env, config, directory.identity, tls.get());
-  CopyHost host(context, directory.path);
-  GroupCache cache(env);
-  BackupJobs backups(context, host, cache);
-  Admin admin(context, host, backups, HelloOf(self, sqlite_version));
-  ShipSessions sessions(context, [&host](base::DatabaseId id) { return host.FindActive(id); });
-  ClusterWatch watch(context, host, cache, cluster_signal);
-  admin.SetWatch(watch);
-  ScrubService scrub(context, host);
-  admin.SetScrub(scrub);
   ASSIGN_OR_RETURN(auto etcd, OpenEtcdMembers(env, config.coordinator, tls.get()));
-  Members members(context, std::move(etcd));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<rpc::RpcServer> server,
-      rpc::RpcServer::Start(ListenOptions(config, tls.get(), members), admin, sessions));
-  self.address = WithPort(config.server.advertise, server->port());
-  const WebStatus web_status(context, host, cache);
-  ASSIGN_OR_RETURN(const std::unique_ptr<web::HttpServer> web, StartWeb(config.web, web_status));
-  if (web != nullptr) self.web = WithPort(config.web.advertise, web->port());
-  RETURN_IF_ERROR(RetryAtStart(env, [&] { return watch.Start(self, [&] { fence.Stop(); }); }));
-
-  RestFromPromises(cache, promises, env.Now() + config.coordinator.lease);
-  backups.Resume();
-  FailoverWatch failover(context, host, watch);
-  Failsafe failsafe(context, host, cache);
-  RebalanceWatch rebalance(context, admin);
-  std::optional<CertificateKeeper> keeper;
-  if (tls != nullptr) keeper.emplace(context, members, EndThisProcess);
-
-  events.Add(
-      EventNumber::kServerStarted, Severity::kInfo, "",
-      fmt::format("server {} started, version {}, at {}", self.name, self.version, self.address));
-  ServeUntilStopped(env, settings, seeds, config_path, tls.get(), host);
+  ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
+                   Server::Make(env, settings, *coordinator, rpc::GrpcDialer(),
+                                {.data_dir = directory.path,
+                                 .self = RecordOfSelf(env, config, directory.identity, tls.get()),
+                                 .tls = tls.get(),
+                                 .etcd = std::move(etcd),
+                                 .removed = EndThisProcess}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::RpcServer> rpc_server,
+                   rpc::RpcServer::Start(ListenOptions(config, tls.get(), server->members()),
+                                         server->admin(), server->ships()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<web::HttpServer> web,
+                   StartWeb(config.web, server->web_status()));
+  const std::string address = WithPort(config.server.advertise, rpc_server->port());
+  const std::string web_address = web == nullptr ? "" : WithPort(config.web.advertise, web->port());
+  RETURN_IF_ERROR(RetryAtStart(
+      env, [&] { return server->Announce(address, web_address, [&] { fence.Stop(); }); }));
+  server->Start();
+  ServeUntilStopped(env, settings, config_path, tls.get(), *server);
   if (web != nullptr) web->Stop();  // first, so that nobody is sent here any more
-  if (keeper) keeper->Stop();
-  rebalance.Stop();
-  failover.Stop();
-  failsafe.Stop();
-  scrub.Stop();
-  backups.Stop();
-  host.DismountAll(kShipGrace);
-  server->Shutdown(kStopGrace);
-  host.Stop();
-  events.Add(EventNumber::kServerStopped, Severity::kInfo, "",
-             fmt::format("server {} stopped", self.name));
-  watch.Stop();
+  server->Stop([&] { rpc_server->Shutdown(kStopGrace); });
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 
 namespace understudy::server {
@@ -22,7 +23,7 @@ constexpr base::Duration kRelinquishFor = std::chrono::seconds(30);
 
 FailoverWatch::FailoverWatch(const ServerContext& context, CopyHost& host, ClusterWatch& watch)
     : context_(context), host_(host), watch_(watch) {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 FailoverWatch::~FailoverWatch() { Stop(); }
@@ -34,7 +35,7 @@ void FailoverWatch::Stop() {
     stop_ = true;
   }
   watch_.group_changed().Notify();
-  thread_.join();
+  thread_.Join();
 }
 
 bool FailoverWatch::stopping() const {

@@ -9,9 +9,9 @@
 
 #include <map>
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "server/cluster_watch.h"
 #include "server/context.h"
 #include "server/copy_host.h"
@@ -53,7 +53,7 @@ class FailoverWatch {
 
   mutable base::Mutex mutex_;
   bool stop_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

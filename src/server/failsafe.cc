@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "server/ask_peers.h"
 #include "server/group_view.h"
@@ -66,7 +67,7 @@ v1::ConfirmResponse AnswerConfirm(const ServerContext& context, const CopyHost& 
 
 Failsafe::Failsafe(const ServerContext& context, const CopyHost& host, const GroupCache& cache)
     : context_(context), host_(host), cache_(cache) {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 Failsafe::~Failsafe() { Stop(); }
@@ -77,7 +78,7 @@ void Failsafe::Stop() {
     stop_ = true;
     changed_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void Failsafe::Run() {

@@ -14,9 +14,9 @@
 
 #include <map>
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "server/context.h"
 #include "server/copy_host.h"
 #include "server/group_cache.h"
@@ -53,7 +53,7 @@ class Failsafe {
   base::Mutex mutex_;
   base::CondVar changed_;
   bool stop_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 // What this server answers to another one's question, and keeps.

@@ -65,8 +65,8 @@ base::Result<std::unique_ptr<rpc::AdminClient>> DialServerAt(const ServerContext
   const Config config = context.settings.Get();
   const auto found = config.peers.find(server);
   base::Result<std::unique_ptr<rpc::AdminClient>> client =
-      rpc::AdminClient::Connect(found == config.peers.end() ? announced : found->second,
-                                kPeerConnectLimit, SecurityTo(context.tls, server));
+      context.dialer.DialAdmin(found == config.peers.end() ? announced : found->second,
+                               kPeerConnectLimit, SecurityTo(context.tls, server));
   if (client.ok()) return client;
   return client.status().WithContext(fmt::format("server {}", server));
 }

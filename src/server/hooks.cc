@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "server/program.h"
 
@@ -41,7 +42,7 @@ Hooks::Hooks(const ServerContext& context, std::string database, std::string pat
       ended_(std::move(ended)) {}
 
 Hooks::~Hooks() {
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 bool Hooks::Has(HookKind kind) const {
@@ -57,9 +58,9 @@ bool Hooks::Start(HookKind kind, const HookFacts& facts) {
     return false;
   }
   ++running_;
-  thread_ = std::thread([this, kind, facts, before = std::move(thread_)]() mutable {
+  thread_ = base::Thread([this, kind, facts, before = std::move(thread_)]() mutable {
     base::NameThisThread("hook-" + database_);
-    if (before.joinable()) before.join();
+    if (before.joinable()) before.Join();
     result_ = Call(kind, facts);
     --running_;
     ended_();
@@ -68,7 +69,7 @@ bool Hooks::Start(HookKind kind, const HookFacts& facts) {
 }
 
 base::Status Hooks::Finish() {
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
   return std::exchange(result_, base::Status());
 }
 

@@ -18,10 +18,10 @@
 #include <functional>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "server/context.h"
 
 namespace understudy::server {
@@ -67,7 +67,7 @@ class Hooks {
   const std::function<void()> ended_;
   std::atomic<int> running_{0};
   base::Status result_;  // of the last one: its thread's until that is joined
-  std::thread thread_;   // of the last one; it joins the one before
+  base::Thread thread_;  // of the last one; it joins the one before
 };
 
 }  // namespace understudy::server

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "server/rotating_file.h"
 
@@ -48,7 +49,7 @@ base::Result<std::unique_ptr<ManagedEtcd>> ManagedEtcd::Start(env::Env& env,
   if (wake < 0) return base::IoError("cannot make an eventfd");
   std::unique_ptr<ManagedEtcd> member(
       new ManagedEtcd(env, options, std::move(program).value(), std::move(log), wake));
-  member->thread_ = std::thread([raw = member.get()] { raw->Run(); });
+  member->thread_ = base::Thread([raw = member.get()] { raw->Run(); });
   return member;
 }
 
@@ -71,7 +72,7 @@ void ManagedEtcd::Stop() {
     stop_ = true;
   }
   ::eventfd_write(wake_, 1);
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 pid_t ManagedEtcd::pid() const {

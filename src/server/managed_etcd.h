@@ -20,11 +20,11 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "base/time.h"
 #include "env/env.h"
 #include "server/child_process.h"
@@ -83,7 +83,7 @@ class ManagedEtcd {
   mutable base::Mutex mutex_;
   bool stop_ GUARDED_BY(mutex_) = false;
   pid_t pid_ GUARDED_BY(mutex_) = 0;
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "rpc/protocol.h"
 #include "server/group_tls.h"
@@ -13,7 +14,7 @@ namespace understudy::server {
 PeerDial::PeerDial(const ServerContext& context, const std::string& peer,
                    std::shared_ptr<rpc::Signal> signal)
     : context_(context), peer_(peer), signal_(std::move(signal)) {
-  thread_ = std::thread([this] {
+  thread_ = base::Thread([this] {
     base::NameThisThread("dial-" + peer_);
     Connection connection = Dial();
     {
@@ -24,12 +25,12 @@ PeerDial::PeerDial(const ServerContext& context, const std::string& peer,
   });
 }
 
-PeerDial::~PeerDial() { thread_.join(); }
+PeerDial::~PeerDial() { thread_.Join(); }
 
 PeerDial::Connection PeerDial::Dial() {
   ASSIGN_OR_RETURN(const std::string address, AddressOf(context_, peer_));
-  return rpc::DialShip(address, peer_, context_.server, signal_, rpc::kConnectTimeoutDefault,
-                       SecurityTo(context_.tls, peer_));
+  return context_.dialer.DialShip(address, peer_, context_.server, signal_,
+                                  rpc::kConnectTimeoutDefault, SecurityTo(context_.tls, peer_));
 }
 
 std::optional<PeerDial::Connection> PeerDial::TryTake() {

@@ -9,9 +9,9 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "rpc/ship_connection.h"
 #include "server/context.h"
 
@@ -39,7 +39,7 @@ class PeerDial {
   const std::shared_ptr<rpc::Signal> signal_;
   base::Mutex mutex_;
   std::optional<Connection> result_ GUARDED_BY(mutex_);
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "rpc/protocol.h"
 
@@ -31,12 +32,12 @@ PeerLink::PeerLink(const ServerContext& context, const std::string& peer)
     : context_(context),
       peer_(peer),
       policy_(context.env, PolicyFor(peer, context.settings.Get())) {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 PeerLink::~PeerLink() {
   BeginStop();
-  thread_.join();
+  thread_.Join();
 }
 
 void PeerLink::BeginStop() {

@@ -12,10 +12,10 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "rpc/ship_connection.h"
 #include "server/context.h"
 #include "server/passive_copy.h"
@@ -73,7 +73,7 @@ class PeerLink {
   std::vector<std::shared_ptr<PassiveCopy>> to_add_ GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<PassiveCopy>> to_remove_ GUARDED_BY(mutex_);
 
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/thread.h"
 #include "base/thread_name.h"
 
 namespace understudy::server {
@@ -14,7 +15,7 @@ constexpr base::Duration kLookInterval = std::chrono::seconds(1);
 
 RebalanceWatch::RebalanceWatch(const ServerContext& context, Admin& admin)
     : context_(context), admin_(admin), since_(context.env.Now()) {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 RebalanceWatch::~RebalanceWatch() { Stop(); }
@@ -25,7 +26,7 @@ void RebalanceWatch::Stop() {
     stop_ = true;
     changed_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void RebalanceWatch::Run() {

@@ -9,9 +9,9 @@
 
 #include <map>
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "server/admin.h"
 #include "server/context.h"
 
@@ -39,7 +39,7 @@ class RebalanceWatch {
   base::Mutex mutex_;
   base::CondVar changed_;
   bool stop_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

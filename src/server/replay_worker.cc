@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 
 namespace understudy::server {
@@ -19,7 +20,7 @@ ReplayWorker::ReplayWorker(env::Env& env, const std::string& name,
       name_(name),
       progress_signal_(std::move(progress)),
       tasks_([this] { signal_.Notify(); }) {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 ReplayWorker::~ReplayWorker() {
@@ -28,7 +29,7 @@ ReplayWorker::~ReplayWorker() {
     stop_ = true;
   }
   signal_.Notify();
-  thread_.join();
+  thread_.Join();
 }
 
 void ReplayWorker::Start(const replay::Replayer::Options& options,

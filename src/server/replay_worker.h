@@ -11,9 +11,9 @@
 
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "log/log_store.h"
 #include "replay/replayer.h"
 #include "rpc/signal.h"
@@ -84,7 +84,7 @@ class ReplayWorker {
   std::shared_ptr<Job> job_ GUARDED_BY(mutex_);
   Progress state_ GUARDED_BY(mutex_);
 
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

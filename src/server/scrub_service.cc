@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "server/copy_directory.h"
 #include "server/scrub_copies.h"
@@ -108,7 +109,7 @@ class ScrubService::Reporter final : public scrub::Listener {
 
 ScrubService::ScrubService(const ServerContext& context, const CopyHost& host)
     : context_(context), host_(host) {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = base::Thread([this] { Run(); });
 }
 
 ScrubService::~ScrubService() { Stop(); }
@@ -121,7 +122,7 @@ void ScrubService::Stop() {
     answered_.NotifyAll();
   }
   signal_.Notify();
-  thread_.join();
+  thread_.Join();
 }
 
 bool ScrubService::stopping() const {

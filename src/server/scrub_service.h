@@ -12,10 +12,10 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
 #include "base/rate_limit.h"
+#include "base/thread.h"
 #include "rpc/signal.h"
 #include "scrub/scrubber.h"
 #include "server/context.h"
@@ -79,7 +79,7 @@ class ScrubService {
   std::set<base::DatabaseId> requests_ GUARDED_BY(mutex_);
   std::map<base::DatabaseId, v1::ScrubStatus> statuses_ GUARDED_BY(mutex_);
 
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

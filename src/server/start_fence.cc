@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/diag.h"
+#include "base/thread.h"
 #include "base/thread_name.h"
 #include "server/fence.h"
 
@@ -12,7 +13,7 @@ namespace understudy::server {
 StartFence::StartFence(env::Env& env, std::string data_dir, base::Duration lease)
     : env_(env), data_dir_(std::move(data_dir)) {
   // The daemon before this one kept its databases mounted until a quarter of its lease was left.
-  thread_ = std::thread([this, patience = lease / 4] { Run(patience); });
+  thread_ = base::Thread([this, patience = lease / 4] { Run(patience); });
 }
 
 StartFence::~StartFence() { Stop(); }
@@ -23,7 +24,7 @@ void StartFence::Stop() {
     stop_ = true;
     changed_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void StartFence::Run(base::Duration patience) {

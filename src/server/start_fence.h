@@ -9,9 +9,9 @@
 #pragma once
 
 #include <string>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "env/env.h"
 
 namespace understudy::server {
@@ -39,7 +39,7 @@ class StartFence {
   base::Mutex mutex_;
   base::CondVar changed_;
   bool stop_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  base::Thread thread_;
 };
 
 }  // namespace understudy::server

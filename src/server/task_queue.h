@@ -71,10 +71,10 @@ class TaskQueue {
       changed_.NotifyAll();
     }
     base::Result<Value> Wait(base::Duration limit) {
-      const auto end = std::chrono::steady_clock::now() + limit;
+      const auto end = base::SteadyNow() + limit;
       base::MutexLock lock(mutex_);
       while (!result_) {
-        const auto left = end - std::chrono::steady_clock::now();
+        const auto left = end - base::SteadyNow();
         if (left <= base::Duration(0)) return base::TimedOut("the copy did not answer in time");
         changed_.WaitFor(mutex_, left);
       }

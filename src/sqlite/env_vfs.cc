@@ -42,7 +42,7 @@ struct OpenFile {
   std::string path;
   std::unique_ptr<env::File> file;  // null for a temporary one
   base::Bytes temporary;
-  bool is_new = false;  // its name is not synced yet
+  bool is_new = false;  // its name may not be synced yet
   bool delete_on_close = false;
   int lock = SQLITE_LOCK_NONE;
   std::shared_ptr<EnvVfsNode> node;  // of the main database
@@ -199,6 +199,9 @@ int ShmMap(sqlite3_file* file, int region, int bytes, int extend, void volatile*
   EnvVfsNode& node = *open.node;
   const base::MutexLock guard(node.mutex);
   if (!open.uses_shm) {
+    // Its content is in memory; the file is there for those who ask whether it is still the same.
+    const auto index = open.vfs->env().Open(open.path + "-shm", env::OpenMode::kCreate);
+    if (!index.ok()) return SQLITE_IOERR_SHMOPEN;
     open.uses_shm = true;
     ++node.shm_users;
   }
@@ -250,7 +253,7 @@ int ShmLock(sqlite3_file* file, int first, int count, int flags) {
 
 void ShmBarrier(sqlite3_file* /*file*/) { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
-int ShmUnmap(sqlite3_file* file, int /*remove*/) {
+int ShmUnmap(sqlite3_file* file, int remove) {
   OpenFile& open = Of(file);
   if (!open.uses_shm) return SQLITE_OK;
   EnvVfsNode& node = *open.node;
@@ -261,7 +264,10 @@ int ShmUnmap(sqlite3_file* file, int /*remove*/) {
   }
   open.shm_shared = open.shm_exclusive = 0;
   open.uses_shm = false;
-  if (--node.shm_users == 0) node.regions.clear();
+  if (--node.shm_users != 0) return SQLITE_OK;
+  node.regions.clear();
+  if (remove != 0 && !open.vfs->is_killed())
+    open.vfs->env().Remove(open.path + "-shm").IgnoreError();  // a leftover harms nobody
   return SQLITE_OK;
 }
 
@@ -302,7 +308,10 @@ int OpenInEnv(OpenFile& open, int flags) {
   if ((flags & SQLITE_OPEN_READONLY) != 0) mode = env::OpenMode::kRead;
   if ((flags & SQLITE_OPEN_CREATE) != 0) {
     mode = env::OpenMode::kCreate;
-    open.is_new = !env::Exists(env, open.path);
+    // As the unix VFS: whoever could have made a journal syncs its name, since another connection
+    // may have made it and never synced it.
+    const int journals = SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL;
+    open.is_new = (flags & journals) != 0 || !env::Exists(env, open.path);
   }
   auto file = env.Open(open.path, mode);
   if (!file.ok()) return SQLITE_CANTOPEN;

@@ -5,7 +5,8 @@
 #include <sqlite3.h>
 
 #include <algorithm>
-#include <thread>
+
+#include "base/thread.h"
 
 namespace understudy::sqlite {
 
@@ -51,7 +52,7 @@ std::optional<WalIndexHeader> WalIndex::ReadHeader() const {
 Result<WalIndexHeader> WalIndex::AwaitHeader() const {
   for (int look = 0; look < kHeaderLooksMax; ++look) {
     if (const std::optional<WalIndexHeader> header = ReadHeader()) return *header;
-    std::this_thread::yield();
+    base::Yield();
   }
   return base::Busy("the wal-index header stays half-written: its writer died or is stopped");
 }

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// A group under faults that follow from a seed. SIM_SEED=n runs one seed with diagnostics;
+// SIM_FIRST=n SIM_SEEDS=m runs m seeds from n on (make soak).
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/sim/sim_group.h"
+
+namespace understudy::sim {
+namespace {
+
+void RunSeed(SimOptions options) {
+  const SimResult result = SimGroup(options).Run();
+  fmt::print("seed {}: {} faults, {} acknowledged, {:.0f} s simulated in {} turns\n", options.seed,
+             result.faults, result.acknowledged,
+             std::chrono::duration<double>(result.simulated).count(), result.turns);
+  for (const std::string& violation : result.violations) {
+    ADD_FAILURE() << "seed " << options.seed << ": " << violation;
+  }
+}
+
+TEST(SimulatedGroup, WithoutFaultsEverythingIsThere) { RunSeed({.seed = 1, .faults = 0}); }
+
+TEST(SimulatedGroup, SameSeedSameRun) {
+  const SimResult first = SimGroup({.seed = 7, .faults = 5}).Run();
+  const SimResult second = SimGroup({.seed = 7, .faults = 5}).Run();
+  EXPECT_EQ(first.turns, second.turns);
+  EXPECT_EQ(first.acknowledged, second.acknowledged);
+  EXPECT_EQ(first.simulated, second.simulated);
+}
+
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+TEST(SimulatedGroup, PromisesHoldUnderFaults) {
+  if (const uint64_t one = FromEnvironment("SIM_SEED", 0); one != 0) {
+    return RunSeed({.seed = one, .verbose = true});
+  }
+  const uint64_t first = FromEnvironment("SIM_FIRST", 1);
+  const uint64_t seeds = FromEnvironment("SIM_SEEDS", 40);
+  for (uint64_t seed = first; seed < first + seeds; ++seed) RunSeed({.seed = seed});
+}
+
+}  // namespace
+}  // namespace understudy::sim

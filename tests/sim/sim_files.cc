@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/sim_files.h"
+
+#include <utility>
+
+#include "base/mutex.h"
+
+namespace understudy::sim {
+
+using base::Result;
+using base::Status;
+
+class SimWatcher final : public env::FileWatcher {
+ public:
+  explicit SimWatcher(SimFiles& files) : files_(files) {}
+  ~SimWatcher() override { Disarm(); }
+  SimWatcher(const SimWatcher&) = delete;
+  SimWatcher& operator=(const SimWatcher&) = delete;
+
+  Status Arm(const std::string& path) override {
+    if (armed_) return {};
+    RETURN_IF_ERROR(files_.Stat(path).status());
+    armed_ = true;
+    files_.armed().emplace(path, this);
+    return {};
+  }
+  Event Wait(base::Duration limit) override {
+    const base::SteadyTime end = base::SteadyNow() + limit;
+    base::MutexLock lock(mutex_);
+    while (!woken_ && !written_ && base::SteadyNow() < end) {
+      changed_.WaitFor(mutex_, end - base::SteadyNow());
+    }
+    if (std::exchange(woken_, false)) return Event::kWoken;
+    return std::exchange(written_, false) ? Event::kWritten : Event::kLimit;
+  }
+  void Wake() override {
+    base::MutexLock lock(mutex_);
+    woken_ = true;
+    changed_.NotifyAll();
+  }
+  void Written() {
+    armed_ = false;
+    written_ = true;
+    changed_.NotifyAll();
+  }
+
+ private:
+  void Disarm() {
+    if (!armed_) return;
+    std::erase_if(files_.armed(), [this](const auto& each) { return each.second == this; });
+  }
+
+  SimFiles& files_;
+  bool armed_ = false;
+  base::Mutex mutex_;
+  base::CondVar changed_;
+  bool woken_ GUARDED_BY(mutex_) = false;
+  bool written_ = false;  // set without the lock: nobody is between looking and waiting here
+};
+
+namespace {
+
+class SimFile final : public env::File {
+ public:
+  SimFile(SimFiles& files, std::string path, std::unique_ptr<env::File> below)
+      : files_(files), path_(std::move(path)), below_(std::move(below)) {}
+
+  Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> out) override {
+    return below_->ReadAt(offset, out);
+  }
+  Status WriteAt(uint64_t offset, base::ByteView bytes) override {
+    files_.Change();
+    RETURN_IF_ERROR(below_->WriteAt(offset, bytes));
+    files_.NoteWrite(path_);
+    return {};
+  }
+  Status Sync() override {
+    files_.Change();
+    files_.WaitForDisk();
+    return below_->Sync();
+  }
+  Status Truncate(uint64_t size) override {
+    files_.Change();
+    return below_->Truncate(size);
+  }
+  Result<uint64_t> Size() override { return below_->Size(); }
+  Status Close() override { return below_->Close(); }
+  void DropFromCache(uint64_t offset, uint64_t length) override {
+    below_->DropFromCache(offset, length);
+  }
+
+ private:
+  SimFiles& files_;
+  const std::string path_;
+  const std::unique_ptr<env::File> below_;
+};
+
+}  // namespace
+
+SimFiles::SimFiles(test::SimClock& clock, uint64_t seed)
+    : memory_({.seed = seed, .clock = &clock}), random_(seed ^ 0xf11e5) {}
+
+void SimFiles::CrashAfter(uint64_t changes, std::function<void()> crash) {
+  crash_at_ = changes_ + changes;
+  crash_ = std::move(crash);
+}
+
+void SimFiles::PowerCut(uint64_t seed) {
+  crash_at_ = 0;
+  armed_.clear();  // of processes that are gone
+  memory_.PowerCut(seed);
+}
+
+void SimFiles::Change() {
+  if (++changes_ != crash_at_) return;
+  crash_at_ = 0;
+  crash_();
+}
+
+void SimFiles::WaitForDisk() {
+  if (base::InstalledScheduler() == nullptr) return;
+  base::Mutex mutex;
+  base::CondVar nothing;
+  base::MutexLock lock(mutex);
+  const uint64_t slow = random_() % 50 == 0 ? 40'000 : 400;
+  nothing.WaitFor(mutex, std::chrono::microseconds(50 + random_() % slow));
+}
+
+void SimFiles::NoteWrite(const std::string& path) {
+  const auto [begin, end] = armed_.equal_range(path);
+  for (auto at = begin; at != end; ++at) at->second->Written();
+  armed_.erase(begin, end);
+}
+
+Result<std::unique_ptr<env::File>> SimFiles::Open(const std::string& path, env::OpenMode mode) {
+  if (mode != env::OpenMode::kRead && mode != env::OpenMode::kReadWrite) Change();
+  ASSIGN_OR_RETURN(std::unique_ptr<env::File> below, memory_.Open(path, mode));
+  return std::unique_ptr<env::File>(std::make_unique<SimFile>(*this, path, std::move(below)));
+}
+Status SimFiles::MakeDirectories(const std::string& path) {
+  Change();
+  return memory_.MakeDirectories(path);
+}
+Status SimFiles::Rename(const std::string& from, const std::string& to) {
+  Change();
+  return memory_.Rename(from, to);
+}
+Status SimFiles::RenameNew(const std::string& from, const std::string& to) {
+  Change();
+  return memory_.RenameNew(from, to);
+}
+Status SimFiles::Remove(const std::string& path) {
+  Change();
+  return memory_.Remove(path);
+}
+Status SimFiles::RemoveDirectory(const std::string& path) {
+  Change();
+  return memory_.RemoveDirectory(path);
+}
+Status SimFiles::SyncDirectory(const std::string& path) {
+  Change();
+  WaitForDisk();
+  return memory_.SyncDirectory(path);
+}
+Result<std::unique_ptr<env::FileWatcher>> SimFiles::NewWatcher() {
+  return std::unique_ptr<env::FileWatcher>(std::make_unique<SimWatcher>(*this));
+}
+
+}  // namespace understudy::sim

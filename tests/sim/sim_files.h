@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// SimFiles: the files of one simulated machine: a MemEnv whose syncs take time, whose operations
+// may be where the machine dies, and whose watchers notice writes.
+//
+// It lives as long as the machine, over its crashes. Threading: confined to the simulation's
+// thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "env/env.h"
+#include "testing/mem_env.h"
+
+namespace understudy::sim {
+
+class SimWatcher;
+
+class SimFiles final : public env::Env {
+ public:
+  SimFiles(test::SimClock& clock, uint64_t seed);
+
+  // The operation that many changes (writes, syncs, names) from now calls `crash`, which may never
+  // return.
+  void CrashAfter(uint64_t changes, std::function<void()> crash);
+  void PowerCut(uint64_t seed);
+  uint64_t changes() const { return changes_; }
+
+  base::Result<std::unique_ptr<env::File>> Open(const std::string& path,
+                                                env::OpenMode mode) override;
+  base::Result<env::FileStat> Stat(const std::string& path) override { return memory_.Stat(path); }
+  base::Result<std::vector<std::string>> List(const std::string& directory) override {
+    return memory_.List(directory);
+  }
+  base::Status MakeDirectories(const std::string& path) override;
+  base::Status Rename(const std::string& from, const std::string& to) override;
+  base::Status RenameNew(const std::string& from, const std::string& to) override;
+  base::Status Remove(const std::string& path) override;
+  base::Status RemoveDirectory(const std::string& path) override;
+  base::Status SyncDirectory(const std::string& path) override;
+  base::Result<env::Space> FreeSpace(const std::string& path) override {
+    return memory_.FreeSpace(path);
+  }
+  base::Result<std::unique_ptr<env::FileLock>> Lock(const std::string& path) override {
+    return memory_.Lock(path);
+  }
+  base::Status SetModified(const std::string& path, base::WallTime time) override {
+    return memory_.SetModified(path, time);
+  }
+  base::Result<std::unique_ptr<env::FileWatcher>> NewWatcher() override;
+  base::SteadyTime Now() override { return memory_.Now(); }
+  base::WallTime WallNow() override { return memory_.WallNow(); }
+  uint64_t Random() override { return memory_.Random(); }
+
+  // For its Files and watchers.
+  void Change();
+  void WaitForDisk();
+  void NoteWrite(const std::string& path);
+  std::multimap<std::string, SimWatcher*>& armed() { return armed_; }
+
+ private:
+  test::MemEnv memory_;
+  std::mt19937_64 random_;
+  uint64_t changes_ = 0;
+  uint64_t crash_at_ = 0;  // 0: never
+  std::function<void()> crash_;
+  std::multimap<std::string, SimWatcher*> armed_;  // by path
+};
+
+}  // namespace understudy::sim

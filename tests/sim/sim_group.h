@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// SimGroup: a group of servers in one process and one thread. Each machine runs the server's own
+// code (server/server.h), with real SQLite below it, over simulated files, network, coordinator and
+// time; beside it an application with stock SQLite tries all the time to write every database's
+// copy on that machine, active or not, and remembers what was acknowledged.
+//
+// Everything follows from one seed. What a violation is: see Check. Threading: Run is called by the
+// test; the rest is confined to simulated threads.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "sqlite/env_vfs.h"
+#include "testing/sim_clock.h"
+#include "testing/sim_scheduler.h"
+#include "tests/sim/sim_coordinator.h"
+#include "tests/sim/sim_files.h"
+#include "tests/sim/sim_network.h"
+#include "tests/sim/sim_sqlite.h"
+
+namespace understudy::sim {
+
+struct SimOptions {
+  uint64_t seed = 1;
+  int servers = 3;
+  std::vector<std::string> databases = {"orders", "stock"};
+  int faults = 30;
+  bool verbose = false;  // diagnostics of all servers, with simulated time
+};
+
+struct SimResult {
+  std::vector<std::string> violations;
+  uint64_t faults = 0;
+  uint64_t acknowledged = 0;
+  uint64_t turns = 0;
+  base::Duration simulated{};
+  std::map<std::string, uint64_t> terms;  // by database, at the end
+};
+
+class SimGroup {
+ public:
+  explicit SimGroup(const SimOptions& options);
+  ~SimGroup();
+  SimGroup(const SimGroup&) = delete;
+  SimGroup& operator=(const SimGroup&) = delete;
+
+  // Sets up, injects faults, heals everything, and checks what was promised.
+  SimResult Run();
+
+ private:
+  using ProcessId = test::SimScheduler::ProcessId;
+  struct Machine {
+    std::string name;
+    std::unique_ptr<SimFiles> files;
+    std::vector<std::unique_ptr<sqlite::EnvVfs>> boots;  // the last one is the running one
+    ProcessId server = 0;
+    ProcessId application = 0;
+    bool up = false;
+    bool coordinator_away = false;
+  };
+  struct Acknowledged {
+    std::string server;
+    base::SteadyTime begin;
+    base::SteadyTime end;
+  };
+
+  void Drive();
+  void SetUp();
+  void Boot(Machine& machine);
+  void RunServer(Machine& machine);
+  base::Status RunServerOnce(Machine& machine);
+  void RunApplication(Machine& machine);
+  void TryToWrite(Machine& machine, const std::string& database);
+  void Crash(Machine& machine);
+  void Fault();
+  void HealAll();
+  void Settle();
+  void Check();
+  void CheckDatabase(const std::string& database);
+  bool IsSettled(const std::string& database, std::string& why);
+  std::vector<int64_t> RowsOf(Machine& machine, const std::string& database);
+  Machine& Any() { return *machines_[random_() % machines_.size()]; }
+  base::Duration Between(int low_ms, int high_ms);
+  template <typename Request, typename Response>
+  base::Status Ask(const std::string& server, const Request& request, Response& response);
+  void Violation(const std::string& text);
+  void Say(const std::string& text);
+  static std::string PathOf(const std::string& database) { return "/db/" + database + ".db"; }
+
+  const SimOptions options_;
+  std::mt19937_64 random_;
+  test::SimClock clock_;
+  test::SimScheduler scheduler_;
+  test::SimStore store_;
+  SimInternet internet_;
+  std::vector<std::unique_ptr<Machine>> machines_;
+  std::unique_ptr<SimSqlite> sqlite_;
+  ProcessId driver_ = 0;
+  int64_t next_row_ = 1;
+  std::map<std::string, std::map<int64_t, Acknowledged>> acknowledged_;
+  bool writing_ = true;
+  bool done_ = false;
+  SimResult result_;
+};
+
+}  // namespace understudy::sim

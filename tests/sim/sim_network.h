@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// SimInternet: connections between simulated servers with TCP's promises: bytes arrive in order or
+// not at all. A cut loses nothing that is under way, it only delays it, until both ends' keepalive
+// gives the connection up; a server that died is noticed the same way, or by a reset.
+//
+// Threading: confined to the simulation's thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "rpc/admin_backend.h"
+#include "rpc/dialer.h"
+#include "rpc/rpc_server.h"
+#include "testing/sim_scheduler.h"
+
+namespace understudy::sim {
+
+struct Wire;  // one connection, sim_network.cc
+
+class SimInternet {
+ public:
+  // After which an end takes the other one for dead.
+  static constexpr base::Duration kKeepalive = std::chrono::seconds(15);
+
+  SimInternet(test::SimScheduler& scheduler, uint64_t seed)
+      : scheduler_(scheduler), random_(seed) {}
+
+  // What answers at `server`, until the process ends.
+  struct Host {
+    test::SimScheduler::ProcessId process = 0;
+    rpc::AdminBackend* admin = nullptr;
+    rpc::ShipAcceptor* ships = nullptr;
+  };
+  void Open(const std::string& server, Host host) { hosts_[server] = host; }
+  void Close(const std::string& server) { hosts_.erase(server); }
+  // Null: nobody listens there.
+  const Host* Find(const std::string& server) const;
+  // Its process was killed: connections are reset.
+  void Died(const std::string& server);
+
+  // One way only.
+  void Block(const std::string& from, const std::string& to) { blocked_.insert({from, to}); }
+  void Heal() { blocked_.clear(); }
+  void SetSlow(base::Duration most) { slowest_ = most; }
+  bool IsBlocked(const std::string& from, const std::string& to) const {
+    return blocked_.contains({from, to});
+  }
+  base::Duration Delay();
+
+  std::unique_ptr<rpc::Dialer> DialerOf(const std::string& server);
+  test::SimScheduler& scheduler() { return scheduler_; }
+  std::vector<std::shared_ptr<Wire>>& wires() { return wires_; }
+
+ private:
+  test::SimScheduler& scheduler_;
+  std::mt19937_64 random_;
+  base::Duration slowest_ = std::chrono::milliseconds(1);
+  std::map<std::string, Host> hosts_;
+  std::set<std::pair<std::string, std::string>> blocked_;
+  std::vector<std::shared_ptr<Wire>> wires_;
+};
+
+}  // namespace understudy::sim
