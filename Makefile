@@ -19,7 +19,7 @@ CTEST := ctest --output-on-failure --no-tests=error --timeout 300 -j$(TEST_JOBS)
 UNIT_TESTS := testing_test $(sort $(foreach f,$(wildcard src/*/*_test.cc),$(notdir $(patsubst %/,%,$(dir $f)))_test))
 CXX_FILES = $(shell git ls-files -- 'src/*.cc' 'src/*.h' 'apps/*.cc' 'testing/*.cc' 'testing/*.h' 'tests/*.cc' 'tests/*.h' 'bench/*.cc' 'bench/*.h')
 
-.PHONY: build test demo bench format tidy asan tsan clang fuzz clean help deps configure
+.PHONY: build soak test demo bench format tidy asan tsan clang fuzz clean help deps configure
 
 build: configure  ## build the daemon, the command and the tests (installs what is missing)
 	@cmake --build $(BUILD) -j$(JOBS)
@@ -80,6 +80,9 @@ fuzz:  ## run every fuzz target for FUZZ_SECONDS (60) from its corpus
 	  name=$$(basename $$source .cc); mkdir -p build/fuzz/found/$$name; echo "== $$name"; \
 	  build/fuzz/tests/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/found/ \
 	    build/fuzz/found/$$name $$(ls -d tests/fuzz/corpus/$$name 2>/dev/null); done
+
+soak: build  ## simulate groups with new seeds until stopped; keeps those that fail
+	@tools/soak $(BUILD)/tests/sim/sim_test
 
 clean:  ## remove everything that was built
 	@rm -rf build
