@@ -34,10 +34,8 @@ struct EnvVfsNode {
   std::array<const void*, kShmLocks> shm_exclusive GUARDED_BY(mutex) = {};
 };
 
-namespace {
-
 // The C++ part of an open file; sqlite3_file has only room for a pointer to it.
-struct OpenFile {
+struct EnvVfsFile {
   EnvVfs* vfs = nullptr;
   std::string path;
   std::unique_ptr<env::File> file;  // null for a temporary one
@@ -50,6 +48,10 @@ struct OpenFile {
   uint32_t shm_shared = 0;  // locks this connection holds, bit by bit
   uint32_t shm_exclusive = 0;
 };
+
+namespace {
+
+using OpenFile = EnvVfsFile;
 
 struct VfsFile {
   sqlite3_file base;
@@ -68,6 +70,7 @@ int CodeOf(const Status& status, int code) {
 
 int Close(sqlite3_file* file) {
   OpenFile* const open = &Of(file);
+  open->vfs->NoteClosed(*open);
   if (open->delete_on_close && open->file != nullptr && !open->vfs->is_killed())
     open->vfs->env().Remove(open->path).IgnoreError();  // a leftover temporary file harms nobody
   delete open;
@@ -168,8 +171,7 @@ int LockFile(sqlite3_file* file, int level) {
   return SQLITE_OK;
 }
 
-int UnlockFile(sqlite3_file* file, int level) {
-  OpenFile& open = Of(file);
+int Unlock(OpenFile& open, int level) {
   if (open.lock <= level || !open.node) return SQLITE_OK;
   EnvVfsNode& node = *open.node;
   const base::MutexLock guard(node.mutex);
@@ -180,6 +182,8 @@ int UnlockFile(sqlite3_file* file, int level) {
   open.lock = level;
   return SQLITE_OK;
 }
+
+int UnlockFile(sqlite3_file* file, int level) { return Unlock(Of(file), level); }
 
 int CheckReservedLock(sqlite3_file* file, int* result) {
   OpenFile& open = Of(file);
@@ -253,8 +257,7 @@ int ShmLock(sqlite3_file* file, int first, int count, int flags) {
 
 void ShmBarrier(sqlite3_file* /*file*/) { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
-int ShmUnmap(sqlite3_file* file, int remove) {
-  OpenFile& open = Of(file);
+int Unmap(OpenFile& open, int remove) {
   if (!open.uses_shm) return SQLITE_OK;
   EnvVfsNode& node = *open.node;
   const base::MutexLock guard(node.mutex);
@@ -270,6 +273,8 @@ int ShmUnmap(sqlite3_file* file, int remove) {
     open.vfs->env().Remove(open.path + "-shm").IgnoreError();  // a leftover harms nobody
   return SQLITE_OK;
 }
+
+int ShmUnmap(sqlite3_file* file, int remove) { return Unmap(Of(file), remove); }
 
 // ---- the file as SQLite sees it ----
 
@@ -334,6 +339,7 @@ int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int*
     if ((flags & SQLITE_OPEN_MAIN_DB) != 0) open->node = self.NodeOf(open->path);
   }
   if (out_flags != nullptr) *out_flags = flags;
+  self.NoteOpened(*open);
   result->open = open.release();
   result->base.pMethods = &kMethods;
   return SQLITE_OK;
@@ -421,6 +427,31 @@ EnvVfs::~EnvVfs() { sqlite3_vfs_unregister(vfs_.get()); }
 void EnvVfs::Kill() {
   const base::MutexLock lock(mutex_);
   is_killed_ = true;
+}
+
+void EnvVfs::NoteOpened(EnvVfsFile& file) {
+  const base::MutexLock lock(mutex_);
+  owners_[&file] = owner_ ? owner_() : 0;
+}
+
+void EnvVfs::NoteClosed(EnvVfsFile& file) {
+  const base::MutexLock lock(mutex_);
+  owners_.erase(&file);
+}
+
+void EnvVfs::DropOwner(uint64_t owner) {
+  std::vector<EnvVfsFile*> dropped;
+  {
+    const base::MutexLock lock(mutex_);
+    for (const auto& [file, of] : owners_) {
+      if (of == owner) dropped.push_back(file);
+    }
+    std::erase_if(owners_, [owner](const auto& each) { return each.second == owner; });
+  }
+  for (EnvVfsFile* const file : dropped) {
+    Unlock(*file, SQLITE_LOCK_NONE);
+    Unmap(*file, 0);
+  }
 }
 
 bool EnvVfs::is_killed() const {

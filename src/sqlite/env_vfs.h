@@ -13,6 +13,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -27,6 +28,7 @@ namespace understudy::sqlite {
 
 // What the connections to one database share; env_vfs.cc.
 struct EnvVfsNode;
+struct EnvVfsFile;
 
 class EnvVfs {
  public:
@@ -40,6 +42,11 @@ class EnvVfs {
   // For Connection::Options::vfs.
   const std::string& name() const { return name_; }
 
+  // One process of several on the machine dies: files that were opened while `owner` said so lose
+  // their locks, and are not used again.
+  void SetOwner(std::function<uint64_t()> owner) { owner_ = std::move(owner); }
+  void DropOwner(uint64_t owner);
+
   // The machine stops: from now on every operation of a connection fails and touches nothing.
   void Kill();
   bool is_killed() const;
@@ -47,6 +54,8 @@ class EnvVfs {
   // For env_vfs.cc's C functions.
   env::Env& env() { return env_; }
   std::shared_ptr<EnvVfsNode> NodeOf(const std::string& path);
+  void NoteOpened(EnvVfsFile& file);
+  void NoteClosed(EnvVfsFile& file);
 
  private:
   env::Env& env_;
@@ -55,6 +64,8 @@ class EnvVfs {
   mutable base::Mutex mutex_;
   bool is_killed_ GUARDED_BY(mutex_) = false;
   std::map<std::string, std::weak_ptr<EnvVfsNode>> nodes_ GUARDED_BY(mutex_);
+  std::map<EnvVfsFile*, uint64_t> owners_ GUARDED_BY(mutex_);  // of open files
+  std::function<uint64_t()> owner_;
 };
 
 }  // namespace understudy::sqlite

@@ -12,7 +12,7 @@ using base::Status;
 
 class SimWatcher final : public env::FileWatcher {
  public:
-  explicit SimWatcher(SimFiles& files) : files_(files) {}
+  explicit SimWatcher(SimFiles& files) : files_(files), owner_(files.owner()) {}
   ~SimWatcher() override { Disarm(); }
   SimWatcher(const SimWatcher&) = delete;
   SimWatcher& operator=(const SimWatcher&) = delete;
@@ -38,6 +38,7 @@ class SimWatcher final : public env::FileWatcher {
     woken_ = true;
     changed_.NotifyAll();
   }
+  uint64_t owner() const { return owner_; }
   void Written() {
     armed_ = false;
     written_ = true;
@@ -51,6 +52,7 @@ class SimWatcher final : public env::FileWatcher {
   }
 
   SimFiles& files_;
+  const uint64_t owner_;
   bool armed_ = false;
   base::Mutex mutex_;
   base::CondVar changed_;
@@ -59,6 +61,18 @@ class SimWatcher final : public env::FileWatcher {
 };
 
 namespace {
+
+class SimLock final : public env::FileLock {
+ public:
+  SimLock(SimFiles& files, uint64_t lock) : files_(files), lock_(lock) {}
+  ~SimLock() override { files_.Unlock(lock_); }
+  SimLock(const SimLock&) = delete;
+  SimLock& operator=(const SimLock&) = delete;
+
+ private:
+  SimFiles& files_;
+  const uint64_t lock_;
+};
 
 class SimFile final : public env::File {
  public:
@@ -108,7 +122,20 @@ void SimFiles::CrashAfter(uint64_t changes, std::function<void()> crash) {
 void SimFiles::PowerCut(uint64_t seed) {
   crash_at_ = 0;
   armed_.clear();  // of processes that are gone
+  locks_.clear();
   memory_.PowerCut(seed);
+}
+
+void SimFiles::DropOwner(uint64_t owner) {
+  std::erase_if(armed_, [owner](const auto& each) { return each.second->owner() == owner; });
+  std::erase_if(locks_, [owner](const auto& each) { return each.second.owner == owner; });
+}
+
+Result<std::unique_ptr<env::FileLock>> SimFiles::Lock(const std::string& path) {
+  ASSIGN_OR_RETURN(std::unique_ptr<env::FileLock> lock, memory_.Lock(path));
+  const uint64_t id = next_lock_++;
+  locks_[id] = {owner(), std::move(lock)};
+  return std::unique_ptr<env::FileLock>(std::make_unique<SimLock>(*this, id));
 }
 
 void SimFiles::Change() {

@@ -28,6 +28,9 @@ class SimFiles final : public env::Env {
   // return.
   void CrashAfter(uint64_t changes, std::function<void()> crash);
   void PowerCut(uint64_t seed);
+  // Whose locks are whose; a process that dies loses its own.
+  void SetOwner(std::function<uint64_t()> owner) { owner_ = std::move(owner); }
+  void DropOwner(uint64_t owner);
   uint64_t changes() const { return changes_; }
 
   base::Result<std::unique_ptr<env::File>> Open(const std::string& path,
@@ -45,9 +48,7 @@ class SimFiles final : public env::Env {
   base::Result<env::Space> FreeSpace(const std::string& path) override {
     return memory_.FreeSpace(path);
   }
-  base::Result<std::unique_ptr<env::FileLock>> Lock(const std::string& path) override {
-    return memory_.Lock(path);
-  }
+  base::Result<std::unique_ptr<env::FileLock>> Lock(const std::string& path) override;
   base::Status SetModified(const std::string& path, base::WallTime time) override {
     return memory_.SetModified(path, time);
   }
@@ -61,6 +62,8 @@ class SimFiles final : public env::Env {
   void WaitForDisk();
   void NoteWrite(const std::string& path);
   std::multimap<std::string, SimWatcher*>& armed() { return armed_; }
+  void Unlock(uint64_t lock) { locks_.erase(lock); }
+  uint64_t owner() const { return owner_ ? owner_() : 0; }
 
  private:
   test::MemEnv memory_;
@@ -69,6 +72,13 @@ class SimFiles final : public env::Env {
   uint64_t crash_at_ = 0;  // 0: never
   std::function<void()> crash_;
   std::multimap<std::string, SimWatcher*> armed_;  // by path
+  struct HeldLock {
+    uint64_t owner = 0;
+    std::unique_ptr<env::FileLock> lock;
+  };
+  std::map<uint64_t, HeldLock> locks_;
+  uint64_t next_lock_ = 1;
+  std::function<uint64_t()> owner_;
 };
 
 }  // namespace understudy::sim

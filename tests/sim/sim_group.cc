@@ -181,11 +181,28 @@ void SimGroup::SetUp() {
 
 void SimGroup::Boot(Machine& machine) {
   machine.boots.push_back(std::make_unique<sqlite::EnvVfs>(*machine.files));
-  machine.server = scheduler_.NewProcess(machine.name);
+  machine.boots.back()->SetOwner([this] { return scheduler_.current(); });
+  machine.files->SetOwner([this] { return scheduler_.current(); });
   machine.application = scheduler_.NewProcess("app-" + machine.name);
   machine.up = true;
-  scheduler_.StartIn(machine.server, [this, &machine] { RunServer(machine); });
+  StartServer(machine);
   scheduler_.StartIn(machine.application, [this, &machine] { RunApplication(machine); });
+}
+
+void SimGroup::StartServer(Machine& machine) {
+  machine.server = scheduler_.NewProcess(machine.name);
+  machine.server_up = true;
+  scheduler_.StartIn(machine.server, [this, &machine] { RunServer(machine); });
+}
+
+// kill -9: the machine, its applications and what was written go on.
+void SimGroup::KillServer(Machine& machine) {
+  const ProcessId server = machine.server;
+  machine.server_up = false;
+  scheduler_.Kill(server);
+  internet_.Died(machine.name);
+  machine.boots.back()->DropOwner(server);
+  machine.files->DropOwner(server);
 }
 
 void SimGroup::RunServer(Machine& machine) {
@@ -264,6 +281,7 @@ void SimGroup::Crash(Machine& machine) {
   machine.files->PowerCut(random_());
   // The one that runs at last: it does not come back.
   const bool inside_server = scheduler_.current() == server;
+  machine.server_up = false;
   scheduler_.Kill(inside_server ? application : server);
   scheduler_.Kill(inside_server ? server : application);
 }
@@ -271,7 +289,7 @@ void SimGroup::Crash(Machine& machine) {
 void SimGroup::Fault() {
   ++result_.faults;
   Machine& machine = Any();
-  switch (random_() % 7) {
+  switch (random_() % 9) {
     case 0: {
       if (!machine.up) return Boot(machine);
       if (options_.verbose) Say("power cut of " + machine.name);
@@ -306,6 +324,15 @@ void SimGroup::Fault() {
       });
       return;
     }
+    case 6:
+      if (!machine.up) return Boot(machine);
+      if (!machine.server_up) return StartServer(machine);
+      if (options_.verbose) Say("kill -9 of the server of " + machine.name);
+      return KillServer(machine);
+    case 7:
+      internet_.SetSlow(random_() % 2 == 0 ? std::chrono::milliseconds(400)
+                                           : std::chrono::milliseconds(1));
+      return;
     case 5: {
       const std::vector<cluster::LeaseId> leases = store_.leases();
       if (leases.empty()) return;
@@ -332,7 +359,9 @@ void SimGroup::HealAll() {
   for (const auto& machine : machines_) {
     machine->coordinator_away = false;
     if (!machine->up) Boot(*machine);
+    if (!machine->server_up) StartServer(*machine);
   }
+  internet_.SetSlow(std::chrono::milliseconds(1));
 }
 
 bool SimGroup::IsSettled(const std::string& database, std::string& why) {

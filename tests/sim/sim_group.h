@@ -60,6 +60,7 @@ class SimGroup {
     ProcessId server = 0;
     ProcessId application = 0;
     bool up = false;
+    bool server_up = false;
     bool coordinator_away = false;
   };
   struct Acknowledged {
@@ -71,11 +72,13 @@ class SimGroup {
   void Drive();
   void SetUp();
   void Boot(Machine& machine);
+  void StartServer(Machine& machine);
   void RunServer(Machine& machine);
   base::Status RunServerOnce(Machine& machine);
   void RunApplication(Machine& machine);
   void TryToWrite(Machine& machine, const std::string& database);
   void Crash(Machine& machine);
+  void KillServer(Machine& machine);
   void Fault();
   void HealAll();
   void Settle();
