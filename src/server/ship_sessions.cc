@@ -18,6 +18,8 @@ namespace {
 
 constexpr int kMessagesPerRound = 64;
 constexpr base::Duration kWaitMax = std::chrono::seconds(1);
+// A peer that follows the registry asks for what is active here within this time.
+constexpr base::Duration kAskAgainLimit = std::chrono::seconds(3);
 // How often a request for a database that is not mounted looks again, beside the notifications.
 constexpr base::Duration kLookAgain = std::chrono::milliseconds(100);
 
@@ -92,6 +94,7 @@ class Session {
       base::SteadyTime next = now + (waiting_.empty() ? kWaitMax : kLookAgain);
       RetryWaiting(now);
       DropRemoved();
+      if (HasMissedAMove(now)) return connection_.Close();
       for (const auto& [id, served] : served_) {
         if (!StillMounted(*served)) return connection_.Close();
         const ship::RunResult log = served->source.RunOnce(now);
@@ -169,6 +172,7 @@ class Session {
     if (!mount.ok()) return nullptr;
     auto served = std::make_unique<Served>(context_, std::move(copy), std::move(mount).value(),
                                            *asks, connection_);
+    left_.erase(database);
     return (served_[database] = std::move(served)).get();
   }
 
@@ -250,15 +254,37 @@ class Session {
         std::move(refused));  // if it does not fit, the peer's own limit ends its wait
   }
 
-  // The database, or the peer's copy, was taken out of the group; the connection goes on for
-  // others.
+  // The database, or the peer's copy, was taken out of the group, or its active copy is elsewhere
+  // now; the connection goes on for others.
   void DropRemoved() {
     for (auto at = served_.begin(); at != served_.end();) {
       const Served& served = *at->second;
-      const bool stays = served.copy->HasPeer(connection_.peer(), served.incarnation) &&
-                         find_(at->first) == served.copy;
-      at = stays ? std::next(at) : Drop(at);
+      const bool has_copy = served.copy->HasPeer(connection_.peer(), served.incarnation);
+      if (has_copy && find_(at->first) == served.copy) {
+        ++at;
+        continue;
+      }
+      if (has_copy) left_[at->first] = std::nullopt;
+      at = Drop(at);
     }
+  }
+
+  // A peer that does not reach the coordinator may not know that the active copy was elsewhere for
+  // a while: it waits for log of a mount that has ended. True: it is sent away, and comes back.
+  bool HasMissedAMove(base::SteadyTime now) {
+    for (auto& [database, mounted_since] : left_) {
+      const std::shared_ptr<ActiveCopy> copy = find_(database);
+      if (copy == nullptr || !copy->mount().ok()) {
+        mounted_since.reset();
+      } else if (!mounted_since) {
+        mounted_since = now;
+      } else if (now - *mounted_since >= kAskAgainLimit) {
+        base::Diag(base::DiagLevel::kInfo, "ship", "closed a connection: the peer missed a move",
+                   {{"peer", connection_.peer()}, {"database", copy->name()}});
+        return true;
+      }
+    }
+    return false;
   }
 
   ServedMap::iterator Drop(ServedMap::iterator at) {
@@ -303,6 +329,9 @@ class Session {
   rpc::ShipConnection& connection_;
   ServedMap served_;
   std::deque<Waiting> waiting_;
+  // Databases that the peer copied until they were no longer active here, and since when they are
+  // again.
+  std::map<base::DatabaseId, std::optional<base::SteadyTime>> left_;
   ship::ChannelWatch watch_;
 };
 
