@@ -127,7 +127,8 @@ SimResult SimGroup::Run() {
 void SimGroup::Drive() {
   SetUp();
   if (!result_.violations.empty()) return;
-  while (result_.faults < static_cast<uint64_t>(options_.faults)) {
+  if (options_.script) options_.script(*this);
+  while (!options_.script && result_.faults < static_cast<uint64_t>(options_.faults)) {
     scheduler_.Sleep(Between(0, 4000));
     Fault();
     if (random_() % 8 == 0) HealAll();
@@ -362,6 +363,14 @@ void SimGroup::HealAll() {
     if (!machine->server_up) StartServer(*machine);
   }
   internet_.SetSlow(std::chrono::milliseconds(1));
+}
+
+Status SimGroup::Switchover(const std::string& database, size_t asked, size_t target) {
+  v1::SwitchoverRequest request;
+  request.set_database(database);
+  request.set_target(machines_[target]->name);
+  v1::SwitchoverResponse response;
+  return Ask(machines_[asked]->name, request, response);
 }
 
 bool SimGroup::IsSettled(const std::string& database, std::string& why) {

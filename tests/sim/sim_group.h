@@ -8,6 +8,7 @@
 // test; the rest is confined to simulated threads.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -24,12 +25,15 @@
 
 namespace understudy::sim {
 
+class SimGroup;
+
 struct SimOptions {
   uint64_t seed = 1;
   int servers = 3;
   std::vector<std::string> databases = {"orders", "stock"};
   int faults = 30;
-  bool verbose = false;  // diagnostics of all servers, with simulated time
+  bool verbose = false;                        // diagnostics of all servers, with simulated time
+  std::function<void(SimGroup&)> script = {};  // instead of faults by the seed
 };
 
 struct SimResult {
@@ -50,6 +54,14 @@ class SimGroup {
 
   // Sets up, injects faults, heals everything, and checks what was promised.
   SimResult Run();
+
+  // For scripts. `server` counts from 0.
+  void SetCoordinatorAway(size_t server, bool away) { machines_[server]->coordinator_away = away; }
+  void PowerCut(size_t server) { Crash(*machines_[server]); }
+  void Boot(size_t server) { Boot(*machines_[server]); }
+  base::Status Switchover(const std::string& database, size_t asked, size_t target);
+  void Sleep(base::Duration length) { scheduler_.Sleep(length); }
+  void Settle();
 
  private:
   using ProcessId = test::SimScheduler::ProcessId;
@@ -81,7 +93,6 @@ class SimGroup {
   void KillServer(Machine& machine);
   void Fault();
   void HealAll();
-  void Settle();
   void Check();
   void CheckDatabase(const std::string& database);
   bool IsSettled(const std::string& database, std::string& why);
