@@ -78,6 +78,12 @@ class CrashTest : public ::testing::Test {
       ASSERT_EQ(log::HashPage(PageNo(page), image), log::HashPage(PageNo(page), expected)) << page;
     }
   }
+  // No application of that machine can write a passive copy, whatever happened to it.
+  void ExpectReadOnly(const std::string& vfs) {
+    auto db = sqlite::Connection::Open(kPath, {.vfs = vfs});
+    ASSERT_TRUE(db.ok()) << db.status().ToString();
+    EXPECT_FALSE((*db)->Execute("CREATE TABLE written(a)").ok());
+  }
   // True while step `step` still happened.
   bool CrashAt(uint64_t step, Crash crash, Effect effect);
 
@@ -92,11 +98,13 @@ bool CrashTest::CrashAt(uint64_t step, Crash crash, Effect effect) {
   faults.Arm(
       {.ops = understudy::test::kChangingOps, .nth = step, .halt_after = true, .effect = effect});
   bool has_crashed = false;
+  bool was_open = false;
   base::Position replayed;
   {
     sqlite::EnvVfs vfs(faults);
     auto replayer = Replayer::Open(faults, Options(vfs.name()), fixture_->log());
     has_crashed = !replayer.ok() || !RunToEnd(**replayer, faults).ok();
+    was_open = replayer.ok();
     if (replayer.ok()) replayed = (*replayer)->replayed().position;
     vfs.Kill();
     switch (crash) {
@@ -109,6 +117,7 @@ bool CrashTest::CrashAt(uint64_t step, Crash crash, Effect effect) {
   const auto saved = log::LoadCheckpoint(disk, kCheckpointPath);
   EXPECT_TRUE(saved.ok()) << saved.status().ToString();
   ExpectSound(vfs.name());
+  if (was_open) ExpectReadOnly(vfs.name());
   auto replayer = Replayer::Open(disk, Options(vfs.name()), fixture_->log());
   EXPECT_TRUE(replayer.ok()) << replayer.status().ToString();
   if (!replayer.ok()) return has_crashed;

@@ -31,22 +31,6 @@ TEST(SimulatedGroup, SameSeedSameRun) {
   EXPECT_EQ(first.simulated, second.simulated);
 }
 
-// Seed 63 of the first simulator: the mark that keeps applications out of a passive copy, and what
-// its log has, survive a power cut that comes before the first checkpoint.
-TEST(SimulatedGroup, PassiveCopyAfterAnEarlyPowerCutIsMountedAtTheEndOfItsLog) {
-  RunSeed({.seed = 3, .databases = {"orders"}, .script = [](SimGroup& group) {
-             group.Sleep(std::chrono::seconds(2));
-             group.SetCoordinatorAway(0, true);  // dismounted in time, and its log's end is told
-             group.Sleep(std::chrono::milliseconds(3300));
-             group.PowerCut(1);
-             group.PowerCut(2);
-             group.Boot(1);
-             group.Boot(2);
-             group.Sleep(std::chrono::seconds(5));
-             group.SetCoordinatorAway(0, false);
-           }});
-}
-
 // Seed 122 of the first simulator: who does not hear that the active copy went away and came back
 // gets its log all the same.
 TEST(SimulatedGroup, CopyThatMissedAMoveGoesOn) {
