@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/sim_files.h"
 
+#include <limits>
 #include <utility>
 
 #include "base/mutex.h"
@@ -83,15 +84,17 @@ class SimFile final : public env::File {
     return below_->ReadAt(offset, out);
   }
   Status WriteAt(uint64_t offset, base::ByteView bytes) override {
-    files_.Change();
+    RETURN_IF_ERROR(files_.ChangeOrFail(path_));
     RETURN_IF_ERROR(below_->WriteAt(offset, bytes));
     files_.NoteWrite(path_);
     return {};
   }
   Status Sync() override {
-    files_.Change();
+    const Status failure = files_.ChangeOrFail(path_);
     files_.WaitForDisk();
-    return below_->Sync();
+    if (failure.ok()) return below_->Sync();
+    dynamic_cast<test::MemFileControl&>(*below_).ForgetDirty();
+    return failure;
   }
   Status Truncate(uint64_t size) override {
     files_.Change();
@@ -120,7 +123,7 @@ void SimFiles::CrashAfter(uint64_t changes, std::function<void()> crash) {
 }
 
 void SimFiles::PowerCut(uint64_t seed) {
-  crash_at_ = 0;
+  crash_at_ = fail_at_ = 0;
   armed_.clear();  // of processes that are gone
   locks_.clear();
   memory_.PowerCut(seed);
@@ -142,6 +145,19 @@ void SimFiles::Change() {
   if (++changes_ != crash_at_) return;
   crash_at_ = 0;
   crash_();
+}
+
+Status SimFiles::ChangeOrFail(const std::string& path) {
+  Change();
+  if (changes_ != fail_at_) return {};
+  return base::IoError("cannot write " + path + ": Input/output error");
+}
+
+void SimFiles::LimitSpace(std::optional<uint64_t> more) {
+  memory_.SetSpaceLimit(std::numeric_limits<uint64_t>::max());
+  if (!more) return;
+  const env::Space space = memory_.FreeSpace("/").value();
+  memory_.SetSpaceLimit(space.total - space.free + *more);
 }
 
 void SimFiles::WaitForDisk() {

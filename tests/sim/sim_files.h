@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -27,6 +28,10 @@ class SimFiles final : public env::Env {
   // The operation that many changes (writes, syncs, names) from now calls `crash`, which may never
   // return.
   void CrashAfter(uint64_t changes, std::function<void()> crash);
+  // Nothing more fits than that many bytes; nullopt: as much as one likes.
+  void LimitSpace(std::optional<uint64_t> more);
+  // One read, write or sync fails, that many changes from now; a failed sync loses what it was for.
+  void FailAfter(uint64_t changes) { fail_at_ = changes_ + changes; }
   void PowerCut(uint64_t seed);
   // Whose locks are whose; a process that dies loses its own.
   void SetOwner(std::function<uint64_t()> owner) { owner_ = std::move(owner); }
@@ -59,6 +64,7 @@ class SimFiles final : public env::Env {
 
   // For its Files and watchers.
   void Change();
+  base::Status ChangeOrFail(const std::string& path);
   void WaitForDisk();
   void NoteWrite(const std::string& path);
   std::multimap<std::string, SimWatcher*>& armed() { return armed_; }
@@ -70,6 +76,7 @@ class SimFiles final : public env::Env {
   std::mt19937_64 random_;
   uint64_t changes_ = 0;
   uint64_t crash_at_ = 0;  // 0: never
+  uint64_t fail_at_ = 0;   // 0: never
   std::function<void()> crash_;
   std::multimap<std::string, SimWatcher*> armed_;  // by path
   struct HeldLock {

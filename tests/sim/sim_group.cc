@@ -290,7 +290,7 @@ void SimGroup::Crash(Machine& machine) {
 void SimGroup::Fault() {
   ++result_.faults;
   Machine& machine = Any();
-  switch (random_() % 9) {
+  switch (random_() % 11) {
     case 0: {
       if (!machine.up) return Boot(machine);
       if (options_.verbose) Say("power cut of " + machine.name);
@@ -334,6 +334,16 @@ void SimGroup::Fault() {
       internet_.SetSlow(random_() % 2 == 0 ? std::chrono::milliseconds(400)
                                            : std::chrono::milliseconds(1));
       return;
+    case 8: {
+      const uint64_t more = random_() % 200'000;
+      if (options_.verbose) Say(fmt::format("{} bytes fit on the disk of {}", more, machine.name));
+      return machine.files->LimitSpace(more);
+    }
+    case 9: {
+      const uint64_t changes = 1 + random_() % 100;
+      if (options_.verbose) Say(fmt::format("{}: the disk fails in {}", machine.name, changes));
+      return machine.files->FailAfter(changes);
+    }
     case 5: {
       const std::vector<cluster::LeaseId> leases = store_.leases();
       if (leases.empty()) return;
@@ -359,6 +369,7 @@ void SimGroup::HealAll() {
   internet_.Heal();
   for (const auto& machine : machines_) {
     machine->coordinator_away = false;
+    machine->files->LimitSpace(std::nullopt);
     if (!machine->up) Boot(*machine);
     if (!machine->server_up) StartServer(*machine);
   }
