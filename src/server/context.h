@@ -19,6 +19,7 @@
 #include "rpc/signal.h"
 #include "server/authority.h"
 #include "server/config.h"
+#include "server/peer_addresses.h"
 #include "server/promises.h"
 #include "server/seed_traffic.h"
 
@@ -74,6 +75,7 @@ struct ServerContext {
   GroupTls* tls = nullptr;       // null: no TLS
   SeedTraffic* seeds = nullptr;  // null: seeds are not bounded
   rpc::Dialer& dialer = rpc::GrpcDialer();
+  PeerAddresses* addresses = nullptr;  // null: the coordinator is asked each time
 };
 
 }  // namespace understudy::server

@@ -49,8 +49,16 @@ base::Result<std::string> AddressOf(const ServerContext& context, const std::str
   if (const auto found = config.peers.find(server); found != config.peers.end()) {
     return found->second;
   }
-  ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
-  return record.address;
+  const base::Result<cluster::ServerRecord> record = context.registry.FindServer(server);
+  if (record.ok()) {
+    if (context.addresses != nullptr) context.addresses->Note(server, record->address);
+    return record->address;
+  }
+  // While the coordinator is away: where it was. It says who it is when it answers.
+  if (context.addresses != nullptr && record.status().code() == base::Code::kUnavailable) {
+    if (const auto known = context.addresses->Find(server)) return *known;
+  }
+  return record.status();
 }
 
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,

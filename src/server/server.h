@@ -73,6 +73,7 @@ class Server {
   Authority authority_;
   Promises promises_;
   SeedTraffic seeds_;
+  PeerAddresses addresses_;
   const ServerContext context_;
   CopyHost host_;
   GroupCache cache_;

@@ -44,6 +44,20 @@ TEST(SimulatedGroup, CopyThatMissedAMoveGoesOn) {
            }});
 }
 
+TEST(SimulatedGroup, ConnectionsAreMadeAnewWhileTheCoordinatorIsAway) {
+  RunSeed({.seed = 5, .databases = {"orders"}, .script = [](SimGroup& group) {
+             group.Sleep(std::chrono::seconds(1));
+             group.SetCoordinatorAway(1, true);
+             group.Block(0, 1);
+             group.Sleep(std::chrono::seconds(5));  // longer than ship.silence_max
+             const size_t before = group.CountRows(1, "orders");
+             group.HealNetwork();
+             group.Sleep(std::chrono::seconds(6));
+             EXPECT_GT(group.CountRows(1, "orders"), before + 50);
+             group.SetCoordinatorAway(1, false);
+           }});
+}
+
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   const char* const value = std::getenv(name);
   return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);

@@ -57,6 +57,13 @@ class SimGroup {
 
   // For scripts. `server` counts from 0.
   void SetCoordinatorAway(size_t server, bool away) { machines_[server]->coordinator_away = away; }
+  void Block(size_t from, size_t to) {
+    internet_.Block(machines_[from]->name, machines_[to]->name);
+  }
+  void HealNetwork() { internet_.Heal(); }
+  size_t CountRows(size_t server, const std::string& database) {
+    return RowsOf(*machines_[server], database).size();
+  }
   void PowerCut(size_t server) { Crash(*machines_[server]); }
   void Boot(size_t server) { Boot(*machines_[server]); }
   base::Status Switchover(const std::string& database, size_t asked, size_t target);
