@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// PeerAddresses: where other servers were last reached by the registry, for connections that have to
+// PeerAddresses: where other servers are, as the registry had it last, for connections that have to
 // be made anew while the coordinator is away. Threading: thread-safe.
 #pragma once
 
