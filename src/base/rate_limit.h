@@ -40,8 +40,8 @@ class RateLimit {
   void Take(uint64_t bytes, SteadyTime now) EXCLUDES_LOCK(mutex_) {
     MutexLock lock(mutex_);
     if (rate_ == 0) return;
-    const auto cost = static_cast<int64_t>(static_cast<double>(bytes) /
-                                           static_cast<double>(rate_) * 1e9);
+    const auto cost =
+        static_cast<int64_t>(static_cast<double>(bytes) / static_cast<double>(rate_) * 1e9);
     paid_at_ = std::max(paid_at_, now - kBurst) + Duration(cost);
   }
 

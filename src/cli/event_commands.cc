@@ -4,6 +4,7 @@
 #include "cli/groups.h"
 #include "cli/text_width.h"
 #include "cli/views.h"
+#include "cluster/event_catalogue.h"
 
 namespace understudy::cli {
 namespace {
@@ -15,6 +16,8 @@ struct Arguments {
   std::string database;
   uint32_t limit = kShownDefault;
   uint64_t after = 0;
+  std::vector<uint32_t> numbers;
+  bool explain = false;
 };
 
 // One line, with columns that line up for the usual lengths: following cannot know the widest.
@@ -25,13 +28,45 @@ std::string EventLine(const Json& event) {
                      Pad(text("database"), 8, Align::kLeft), text("message"));
 }
 
+Json EntryJson(const cluster::EventEntry& entry) {
+  return {{"number", static_cast<uint32_t>(entry.number)},
+          {"name", entry.name},
+          {"meaning", entry.meaning},
+          {"cause", entry.cause},
+          {"remedy", entry.remedy}};
+}
+
+// What events mean: all of them as a table, or those asked for in full. Asks no server.
+base::Status Explain(Context& context, const Arguments& arguments) {
+  if (arguments.numbers.empty()) {
+    Json rows = Json::array();
+    for (const auto& entry : cluster::EventCatalogue()) rows.push_back(EntryJson(entry));
+    context.output().Rows("events", rows, {{"number"}, {"name"}, {"meaning"}}, "");
+    return {};
+  }
+  for (const uint32_t number : arguments.numbers) {
+    const cluster::EventEntry* const entry = cluster::FindEvent(number);
+    if (entry == nullptr) {
+      return base::NotFound(fmt::format(
+          "there is no event {}\n'understudy events --explain' shows all there are", number));
+    }
+    const std::string_view remedy = entry->remedy.empty() ? "Nothing to do." : entry->remedy;
+    context.output().Line(EntryJson(*entry),
+                          fmt::format("{}  {}\n  meaning  {}\n  cause    {}\n  remedy   {}", number,
+                                      entry->name, entry->meaning, entry->cause, remedy));
+  }
+  return {};
+}
+
 base::Status Events(Context& context, const Arguments& arguments) {
+  if (arguments.explain) return Explain(context, arguments);
   ASSIGN_OR_RETURN(auto client, context.Connect());
   v1::EventsRequest request;
   request.set_follow(arguments.follow);
   request.set_database(arguments.database);
   request.set_limit(arguments.limit);
   request.set_after_id(arguments.after);
+  for (const uint32_t number : arguments.numbers) request.add_numbers(number);
   Json rows = Json::array();
   const base::Status status = client->Events(request, [&](const v1::Event& event) {
     const Json row = EventJson(event);
@@ -60,7 +95,13 @@ Runner DefineEvents(CLI::App& app) {
                  "at most so many past events; 0 for all that are kept")
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--after", arguments->after, "only events with a higher id")->type_name("ID");
+  app.add_option("--after", arguments->after, "only events that came after this one")
+      ->type_name("ID");
+  app.add_option("--id", arguments->numbers, "only events with these numbers, such as 2153")
+      ->delimiter(',')
+      ->type_name("N");
+  app.add_flag("--explain", arguments->explain,
+               "say what events mean, what leads to them and what to do; asks no server");
   return [arguments](Context& context) { return Events(context, *arguments); };
 }
 
@@ -72,7 +113,8 @@ Group EventCommands() {
           {{.name = "events",
             .summary = "Show what has happened in the group, and with --follow what happens next",
             .example = "understudy events --follow\n"
-                       "understudy events --db mail -o json",
+                       "understudy events --db mail -o json\n"
+                       "understudy events --id 2153 --explain",
             .define = DefineEvents}}};
 }
 

@@ -15,7 +15,7 @@ Group DatabaseCommands();
 Group StatusCommands();  // status, wait
 Group CopyCommands();
 std::vector<Command> LagCommands();  // of the group "copy": lag_commands.cc
-Group SwitchoverCommands();  // with the next: move_commands.cc
+Group SwitchoverCommands();          // with the next: move_commands.cc
 Group FailoverCommands();
 Group ActivationCommands();
 Group LostCommands();

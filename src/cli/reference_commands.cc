@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/groups.h"
+#include "cluster/event_catalogue.h"
 
 namespace understudy::cli {
 namespace {
@@ -20,6 +21,16 @@ std::string Section(const std::string& path, const Command& command) {
                      command.summary, help, example);
 }
 
+base::Status EventReference(Context& context) {
+  std::string text = "| id | name | meaning | cause | what to do |\n|---|---|---|---|---|\n";
+  for (const cluster::EventEntry& entry : cluster::EventCatalogue()) {
+    text += fmt::format("| {} | {} | {} | {} | {} |\n", static_cast<uint32_t>(entry.number),
+                        entry.name, entry.meaning, entry.cause, entry.remedy);
+  }
+  context.output().Text(text);
+  return {};
+}
+
 base::Status Reference(Context& context) {
   std::string text;
   for (const Group& group : AllGroups()) {
@@ -34,6 +45,13 @@ base::Status Reference(Context& context) {
   return {};
 }
 
+Runner DefineReference(CLI::App& app) {
+  auto events = std::make_shared<bool>(false);
+  app.add_flag("--events", *events, "the catalogue of events instead (docs/events.md)");
+  return
+      [events](Context& context) { return *events ? EventReference(context) : Reference(context); };
+}
+
 }  // namespace
 
 Group ReferenceCommands() {
@@ -42,7 +60,7 @@ Group ReferenceCommands() {
           {{.name = "reference",
             .summary = "Print the reference of all commands as Markdown (docs/reference/cli.md)",
             .example = "understudy reference",
-            .define = [](CLI::App&) -> Runner { return Reference; },
+            .define = DefineReference,
             .hidden = true}}};
 }
 

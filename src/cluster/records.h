@@ -53,7 +53,7 @@ struct CopyRecord {
   bool activation_suspended = false;  // never mounted automatically
   // Log is replayed only once it has been on this server for so long; 0: at once.
   base::Duration replay_lag{};
-  uint64_t seed_bandwidth = 0;        // bytes a second; 0: what its server allows
+  uint64_t seed_bandwidth = 0;  // bytes a second; 0: what its server allows
 
   bool operator==(const CopyRecord&) const = default;
 };
@@ -181,10 +181,10 @@ enum class EventNumber : uint32_t {
   kGapHealed = 2051,
   kRolledForward = 2052,
   kResyncFailed = 2058,
-  kDamageFound = 2070,
-  kDamageRepaired = 2071,
-  kDamageNotRepaired = 2072,
-  kScrubStopped = 2073,
+  kDamageFound = 2080,
+  kDamageRepaired = 2081,
+  kDamageNotRepaired = 2082,
+  kScrubStopped = 2083,
   kHookFailed = 2060,
   kServerJoined = 2070,
   kServerRemoved = 2071,

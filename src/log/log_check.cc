@@ -37,8 +37,8 @@ struct LogStore::Checker {
     MutexLock lock(store.mutex);
     const std::optional<size_t> at = store.Find(generation);
     if (!at) return NoSuchGeneration(store.options.directory, generation);
-    Place place{.entry = store.index[*at], .previous = {}, .next = {},
-                .drop_count = store.drop_count};
+    Place place{
+        .entry = store.index[*at], .previous = {}, .next = {}, .drop_count = store.drop_count};
     if (*at > 0) place.previous = store.index[*at - 1];
     if (*at + 1 < store.index.size()) place.next = store.index[*at + 1];
     return place;
@@ -65,10 +65,9 @@ struct LogStore::Checker {
     if (end.end().position == wanted.position && end.end().checksum == wanted.checksum) {
       return Status();
     }
-    return base::Corruption(fmt::format("it ends at {}, generation {} goes on from {}",
-                                        base::ToString(end.end().position),
-                                        base::ToString(place.next->number),
-                                        base::ToString(wanted.position)));
+    return base::Corruption(fmt::format(
+        "it ends at {}, generation {} goes on from {}", base::ToString(end.end().position),
+        base::ToString(place.next->number), base::ToString(wanted.position)));
   }
 
   Status Scan(const Place& place) const {
@@ -176,15 +175,15 @@ Status LogStore::ReplaceGeneration(base::Generation generation, base::ByteView o
   ASSIGN_OR_RETURN(const Place place, checker.Find(generation));
   const std::string path = state_->PathOf(generation);
   if (!place.next) {
-    return base::Busy(fmt::format("{} is still being written; it is replaced once it is closed",
-                                  path));
+    return base::Busy(
+        fmt::format("{} is still being written; it is replaced once it is closed", path));
   }
   if (other.size() < kGenerationHeaderBytes) return base::InvalidArgument("it has no header");
   Result<base::Bytes> file = checker.Rebuild(place, other);
   if (!file.ok()) {
-    return base::InvalidArgument(fmt::format(
-        "what another copy has does not fit in the place of {}: {}", path,
-        file.status().message()));
+    return base::InvalidArgument(
+        fmt::format("what another copy has does not fit in the place of {}: {}", path,
+                    file.status().message()));
   }
   RETURN_IF_ERROR(env::WriteFileAtomically(state_->env, path, *file));
   if (checker.Stands(place)) return Status();

@@ -30,9 +30,8 @@ class LogCheckTest : public ::testing::Test {
   }
 
   std::unique_ptr<LogStore> Open(const std::string& directory, env::Env& env) {
-    auto log = LogStore::Open(env, {.directory = directory,
-                                    .database = TestId(),
-                                    .generation_bytes = kSmallGeneration});
+    auto log = LogStore::Open(
+        env, {.directory = directory, .database = TestId(), .generation_bytes = kSmallGeneration});
     EXPECT_TRUE(log.ok()) << log.status().ToString();
     return log.ok() ? std::move(log).value() : nullptr;
   }

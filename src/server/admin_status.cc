@@ -313,26 +313,43 @@ base::Result<v1::WaitResponse> Admin::WaitHere(ActiveCopy& copy, const v1::WaitR
 
 // --- events ---
 
+namespace {
+
+bool IsAskedFor(const v1::EventsRequest& request, const cluster::Event& event) {
+  if (!request.database().empty() && event.database != request.database()) return false;
+  const auto& numbers = request.numbers();
+  return numbers.empty() || std::find(numbers.begin(), numbers.end(),
+                                      static_cast<uint32_t>(event.number)) != numbers.end();
+}
+
+v1::Event ToProto(const cluster::Event& event) {
+  v1::Event to;
+  to.set_id(event.id);
+  to.set_time_ms(event.time.unix_ms);
+  to.set_number(static_cast<uint32_t>(event.number));
+  to.set_severity(std::string(SeverityName(event.severity)));
+  to.set_server(event.server);
+  to.set_database(event.database);
+  to.set_message(event.message);
+  return to;
+}
+
+}  // namespace
+
 base::Status Admin::Events(const v1::EventsRequest& request, const rpc::CallContext& call,
                            const Sender<v1::Event>& send) {
   uint64_t after = request.after_id();
   size_t limit = request.limit() > 0 ? request.limit() : cluster::kEventsKept;
   while (true) {
     const uint64_t seen = watch_->events_changed().count();
-    ASSIGN_OR_RETURN(const std::vector<cluster::Event> events,
-                     context_.registry.Events(after, limit));
-    for (const cluster::Event& event : events) {
-      after = event.id;
-      if (!request.database().empty() && event.database != request.database()) continue;
-      v1::Event to;
-      to.set_id(event.id);
-      to.set_time_ms(event.time.unix_ms);
-      to.set_number(static_cast<uint32_t>(event.number));
-      to.set_severity(std::string(SeverityName(event.severity)));
-      to.set_server(event.server);
-      to.set_database(event.database);
-      to.set_message(event.message);
-      if (!send(to)) return base::Cancelled("the client went away");
+    ASSIGN_OR_RETURN(std::vector<cluster::Event> events,
+                     context_.registry.Events(after, cluster::kEventsKept));
+    if (!events.empty()) after = events.back().id;
+    std::erase_if(events, [&](const auto& event) { return !IsAskedFor(request, event); });
+    // The newest of those that were asked for.
+    const size_t first = events.size() - std::min(events.size(), limit);
+    for (size_t i = first; i < events.size(); ++i) {
+      if (!send(ToProto(events[i]))) return base::Cancelled("the client went away");
     }
     if (!request.follow()) return {};
     limit = cluster::kEventsKept;

@@ -9,6 +9,7 @@ Nothing here needs a running server; what needs one is in lab_test.py and tools/
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import unittest
 
 UNDERSTUDY = os.path.abspath(sys.argv[1])
 REFERENCE = os.path.abspath(sys.argv[2])
+DOCS = os.path.dirname(os.path.dirname(os.path.abspath(REFERENCE)))
 DONE, FAILED, USAGE, NOT_REACHABLE = 0, 1, 2, 3
 
 
@@ -148,6 +150,31 @@ class Reference(unittest.TestCase):
             document = file.read().split("## Commands\n\n", 1)[1]
         self.assertEqual(document, run("reference").stdout,
                          "write the output of 'understudy reference' below '## Commands'")
+
+    def test_catalogue_of_events_is_what_the_command_prints(self):
+        with open(os.path.join(DOCS, "events.md"), encoding="utf-8") as file:
+            document = file.read().split("## Catalogue\n\n", 1)[1]
+        self.assertEqual(document, run("reference", "--events").stdout,
+                         "write the output of 'understudy reference --events' below '## Catalogue'")
+
+    def test_every_event_is_in_the_catalogue(self):
+        with open(os.path.join(DOCS, "..", "src", "cluster", "records.h"), encoding="utf-8") as file:
+            numbers = file.read().split("enum class EventNumber", 1)[1].split("};", 1)[0]
+        declared = sorted(int(number) for number in re.findall(r"^  k\w+ = (\d+),", numbers, re.MULTILINE))
+        self.assertGreater(len(declared), 50)
+        listed = json.loads(run("events", "--explain", "-o", "json").stdout)["events"]
+        self.assertEqual([event["number"] for event in listed], declared)
+        for event in listed:
+            self.assertTrue(event["name"] and event["meaning"] and event["cause"], event)
+
+    def test_events_are_explained_without_a_server(self):
+        lost = run("events", "--id", "2153", "--explain")
+        self.assertEqual(lost.returncode, 0)
+        self.assertIn("2153  connection lost\n", lost.stdout)
+        self.assertIn("\n  remedy   ", lost.stdout)
+        unknown = run("events", "--id", "4711", "--explain")
+        self.assertEqual(unknown.returncode, 1)
+        self.assertIn("there is no event 4711", unknown.stderr)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ import time
 
 from cluster_test import Failed, Group, Writer, check, compare, events, wait_for
 
-FOUND, REPAIRED, NOT_REPAIRED = 2070, 2071, 2072
+FOUND, REPAIRED, NOT_REPAIRED = 2080, 2081, 2082
 SEED_EVENTS = (2030, 2033, 2025)
 PAGE = 4096
 FLIP = '''

@@ -109,6 +109,14 @@ class Writers(base.FailoverCase):
         self.assertEqual(len(self.lab.events("orders", 2045, "s2")), 1)
         self.betest("--from", "s2")
 
+    def test_the_newest_events_of_a_kind_can_be_asked_for(self):
+        for _ in range(2):
+            self.lab.ok("backup", "run", "orders", "--from", "s2", "--to", self.repository, server="s2")
+        base.wait_until(lambda: len(self.lab.events("orders", 2041)) >= 2, "both are told of")
+        newest = self.lab.ask("events", "--id", "2041", "--db", "orders", "--limit", "1")["events"]
+        self.assertEqual([event["number"] for event in newest], [2041])
+        self.assertEqual(newest, self.lab.events("orders", 2041)[-1:])
+
     # --- the article ---
 
     def test_a_log_range_that_does_not_come_costs_its_time_only(self):
