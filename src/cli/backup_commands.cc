@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cli/backup_exec.h"
+#include "cli/backup_timeline.h"
 #include "cli/groups.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
@@ -157,6 +158,28 @@ base::Status Verify(Context& context, const Arguments& arguments) {
   return {};
 }
 
+// What happened while a backup ran, from what the servers and the group remember.
+base::Status ExplainBackup(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::WritersRequest writers;
+  writers.set_database(arguments.database);
+  writers.set_everywhere(true);
+  ASSIGN_OR_RETURN(const v1::WritersResponse answer,
+                   client->Writers(writers, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  std::vector<v1::Event> events;
+  RETURN_IF_ERROR(client->Events(v1::EventsRequest(), [&](const v1::Event& event) {
+    events.push_back(event);
+    return true;
+  }));
+  ASSIGN_OR_RETURN(const BackupTimeline timeline,
+                   MakeBackupTimeline(arguments.database, arguments.id, answer, events));
+  context.output().Document(TimelineJson(timeline), RenderTimeline(timeline));
+  for (const std::string& server : answer.silent()) {
+    context.output().Note(fmt::format("server {} did not answer: it may know more\n", server));
+  }
+  return {};
+}
+
 constexpr const char* kHint = "'understudy backup list --repo REPO' shows what a repository holds";
 
 using Action = base::Status (*)(Context&, const Arguments&);
@@ -215,6 +238,13 @@ Runner DefineOne(CLI::App& app, Action action) {
   return [arguments, action](Context& context) { return action(context, *arguments); };
 }
 
+Runner DefineExplain(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  app.add_option("DB", arguments->database, "the database")->required()->check(DatabaseName());
+  app.add_option("ID", arguments->id, "the backup (default: the newest that a server remembers)");
+  return [arguments](Context& context) { return ExplainBackup(context, *arguments); };
+}
+
 }  // namespace
 
 Group BackupCommands() {
@@ -242,7 +272,11 @@ Group BackupCommands() {
             .summary = "Read a backup back and check every page of it",
             .example = "understudy backup verify mail --repo /srv/backups",
             .define = [](CLI::App& app) { return DefineOne(app, Verify); },
-            .not_found_hint = kHint}}};
+            .not_found_hint = kHint},
+           {.name = "explain",
+            .summary = "Tell what happened while a backup ran, and what to do if it failed",
+            .example = "understudy backup explain mail",
+            .define = DefineExplain}}};
 }
 
 }  // namespace understudy::cli

@@ -117,6 +117,27 @@ class Writers(base.FailoverCase):
         self.assertEqual([event["number"] for event in newest], [2041])
         self.assertEqual(newest, self.lab.events("orders", 2041)[-1:])
 
+    def test_a_backup_can_be_explained(self):
+        began = self.lab.run("backup", "explain", "orders", server="s1")
+        self.assertEqual(began.returncode, 1)
+        self.assertIn("no server remembers a backup of orders", began.stderr)
+        self.lab.ok("backup", "run", "orders", "--from", "s2", "--to", self.repository, server="s2")
+        ours = self.lab.ask("backup", "list", "orders", "--repo", self.repository, server="s2")["backups"][0]["id"]
+        base.wait_until(lambda: self.lab.events("orders", 2041), "its end is told of")
+        explained = self.lab.ask("backup", "explain", "orders", server="s1")
+        self.assertEqual((explained["id"], explained["server"]), (ours, "s2"))
+        texts = [entry["text"] for entry in explained["timeline"]]
+        for phase in ("PrepareForBackup", "Freeze", "Thaw", "BackupComplete"):
+            self.assertTrue(any(text.startswith(phase) for text in texts), texts)
+        numbers = [entry["number"] for entry in explained["timeline"] if entry["number"]]
+        self.assertTrue({2040, 2041} <= set(numbers), numbers)
+        self.assertIsNone(explained["session"]["failure"])
+        # Known by its events alone once another has run.
+        self.lab.ok("backup", "run", "orders", "--from", "s2", "--to", self.repository, server="s2")
+        older = self.lab.ask("backup", "explain", "orders", ours, server="s1")
+        self.assertIsNone(older["session"])
+        self.assertIn(2041, [entry["number"] for entry in older["timeline"]])
+
     # --- the article ---
 
     def test_a_log_range_that_does_not_come_costs_its_time_only(self):
