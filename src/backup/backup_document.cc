@@ -27,6 +27,10 @@ constexpr size_t kIdRandomBytes = 6;
 
 std::string Hex64(uint64_t value) { return fmt::format("{:016x}", value); }
 
+uint64_t VersionOf(BackupType type) {
+  return IsIncrement(type) ? kIncrementDocumentVersion : kDocumentVersion;
+}
+
 Json FileToJson(const BackupFile& file) {
   return {{"path", file.path},          {"bytes", file.bytes},       {"xxh3_128", file.xxh3_128},
           {"crc64", Hex64(file.crc64)}, {"min_txid", file.min_txid}, {"max_txid", file.max_txid},
@@ -40,36 +44,38 @@ Json ContentToJson(const BackupDocument& d) {
                        {"at", base::ToRfc3339(d.verification.at)},
                        {"method", d.verification.method},
                        {"message", d.verification.message}};
-  return {{"format", kFormat},
-          {"version", kDocumentVersion},
-          {"id", d.id},
-          {"type", BackupTypeName(d.type)},
-          {"consistency", d.consistency},
-          {"provider", d.provider},
-          {"database",
-           {{"name", d.database_name},
-            {"id", d.database.ToHex()},
-            {"page_size", d.page_size},
-            {"pages", d.pages},
-            {"checksum", Hex64(d.checksum)}}},
-          {"source", {{"server", d.server}, {"role", d.role}}},
-          {"position", {{"term", d.position.term.value}, {"seq", d.position.seq.value}}},
-          {"commit_time", base::ToRfc3339(d.commit_time)},
-          {"files", std::move(files)},
-          {"started", base::ToRfc3339(d.started)},
-          {"completed", base::ToRfc3339(d.completed)},
-          {"duration_ms", d.duration_ms},
-          {"bytes_pages", d.bytes_pages},
-          {"bytes_stored", d.bytes_stored},
-          {"bytes_per_second", d.bytes_per_second},
-          {"result",
-           {{"phase", PhaseName(d.phase)},
-            {"state", static_cast<int>(d.state)},
-            {"state_name", WriterStateName(d.state)},
-            {"code", WriterCodeHex(d.code)},
-            {"code_name", WriterCodeName(d.code)}}},
-          {"verification", std::move(verification)},
-          {"software", d.software}};
+  Json json = {{"format", kFormat},
+               {"version", VersionOf(d.type)},
+               {"id", d.id},
+               {"type", BackupTypeName(d.type)}};
+  if (IsIncrement(d.type)) json["base"] = d.base;
+  json.update(Json{{"consistency", d.consistency},
+                   {"provider", d.provider},
+                   {"database",
+                    {{"name", d.database_name},
+                     {"id", d.database.ToHex()},
+                     {"page_size", d.page_size},
+                     {"pages", d.pages},
+                     {"checksum", Hex64(d.checksum)}}},
+                   {"source", {{"server", d.server}, {"role", d.role}}},
+                   {"position", {{"term", d.position.term.value}, {"seq", d.position.seq.value}}},
+                   {"commit_time", base::ToRfc3339(d.commit_time)},
+                   {"files", std::move(files)},
+                   {"started", base::ToRfc3339(d.started)},
+                   {"completed", base::ToRfc3339(d.completed)},
+                   {"duration_ms", d.duration_ms},
+                   {"bytes_pages", d.bytes_pages},
+                   {"bytes_stored", d.bytes_stored},
+                   {"bytes_per_second", d.bytes_per_second},
+                   {"result",
+                    {{"phase", PhaseName(d.phase)},
+                     {"state", static_cast<int>(d.state)},
+                     {"state_name", WriterStateName(d.state)},
+                     {"code", WriterCodeHex(d.code)},
+                     {"code_name", WriterCodeName(d.code)}}},
+                   {"verification", std::move(verification)},
+                   {"software", d.software}});
+  return json;
 }
 
 std::string ChecksumOf(const Json& content) {
@@ -234,10 +240,15 @@ base::Status ReadTop(const Json& root, BackupDocument& d) {
   d.bytes_per_second = top.Number("bytes_per_second");
   const Json* files = top.Member("files", Json::value_t::array);
   if (!IsBackupId(d.id)) top.Fail("id");
+  if (IsIncrement(d.type)) {
+    d.base = top.Text("base");
+    if (!IsBackupId(d.base) || d.base == d.id) top.Fail("base");
+  }
   RETURN_IF_ERROR(top.status());
-  if (files->empty() || files->size() > kDocumentFilesMax) {
+  const size_t files_min = IsIncrement(d.type) ? 0 : 1;
+  if (files->size() < files_min || files->size() > kDocumentFilesMax) {
     return base::Corruption(
-        fmt::format("{} files are not 1 to {}", files->size(), kDocumentFilesMax));
+        fmt::format("{} files are not {} to {}", files->size(), files_min, kDocumentFilesMax));
   }
   for (const Json& file : *files) {
     ASSIGN_OR_RETURN(BackupFile parsed, FileFromJson(file, d.database_name));
@@ -266,14 +277,17 @@ base::Result<BackupDocument> DocumentFromJson(std::string_view text) {
   if (top.Text("format") != kFormat) return base::Corruption("not a backup document");
   const uint64_t version = top.Number("version");
   RETURN_IF_ERROR(top.status());
-  if (version != kDocumentVersion) {
-    return base::InvalidArgument(
-        fmt::format("backup document version {} is not known to this program, which knows {}",
-                    version, kDocumentVersion));
+  if (version != kDocumentVersion && version != kIncrementDocumentVersion) {
+    return base::InvalidArgument(fmt::format(
+        "backup document version {} is not known to this program, which knows {} and {}", version,
+        kDocumentVersion, kIncrementDocumentVersion));
   }
   BackupDocument document;
   RETURN_IF_ERROR(ReadDatabase(root, document));
   RETURN_IF_ERROR(ReadTop(root, document));
+  if (version != VersionOf(document.type)) {
+    return base::Corruption("its version does not fit its type");
+  }
   RETURN_IF_ERROR(ReadOutcome(root, document));
   const std::string checksum = top.Text("checksum");
   RETURN_IF_ERROR(top.status());

@@ -18,7 +18,9 @@
 
 namespace understudy::backup {
 
+// An increment is of version 2: a program that knows no `base` must not take it for a whole one.
 inline constexpr int kDocumentVersion = 1;
+inline constexpr int kIncrementDocumentVersion = 2;
 inline constexpr uint64_t kDocumentBytesMax = 1 << 20;
 inline constexpr size_t kDocumentFilesMax = 4096;
 
@@ -46,6 +48,7 @@ struct Verification {
 struct BackupDocument {
   std::string id;  // "20261122T184500Z-full-3f09ac"
   BackupType type = BackupType::kFull;
+  std::string base;  // of an increment: the id of the backup that it is the change from
   std::string consistency = "application";  // a commit boundary, no other label yet
   std::string provider = "snapshot-read";
   std::string software;  // "understudy 0.1.0"
@@ -60,7 +63,7 @@ struct BackupDocument {
   uint32_t pages = 0;
   uint64_t checksum = 0;  // the database checksum at `position`
 
-  std::vector<BackupFile> files;
+  std::vector<BackupFile> files;  // one; of an increment none if nothing has changed
   base::WallTime started;
   base::WallTime completed;
   uint64_t duration_ms = 0;
@@ -73,6 +76,11 @@ struct BackupDocument {
   WriterCode code = WriterCode::kOk;
   Verification verification;
 };
+
+// Incremental or differential: cannot be restored without its base.
+inline bool IsIncrement(BackupType type) {
+  return type == BackupType::kIncremental || type == BackupType::kDifferential;
+}
 
 std::string ToJson(const BackupDocument& document);  // indented, ends with a new line
 // kInvalidArgument: a version that this program does not know; kCorruption: anything else.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// RunFull: one full backup of a copy into a repository.
+// RunBackup: one backup of a copy into a repository, of any type; RunFull: a full one.
 //
 //   prepare    lock, remove leftovers, check names, id and free space (numbers in the message)
+//   base       of an increment: chosen and checked (increment_backup.h)
 //   transfer   data into partial/<id>.ltx.partial: compressed, written, synced piece by piece
 //   verify     each piece is dropped from the page cache after its sync, read back, decoded, and
 //              every page hashed: the database checksum must come out as SnapshotSource::at() says
-//   publish    <id>.json.pending, then the data file under its LTX name, then the document by
-//   rename
+//   publish    the page hashes, <id>.json.pending, then the data file under its LTX name, then the
+//   document by rename
 //
 // ENSURES: when the result is ok, the backup is on disk, was read back and is listed. Otherwise
 // nothing of it is listed, and nothing is left behind except after a crash (then the next backup
@@ -30,7 +31,8 @@ struct BackupOptions {
   // Phases "backing up" and then, from the same total, "verifying". Returning false cancels.
   base::ProgressSink progress = {};
   std::string software = "understudy";  // name and version for the document
-  BackupType type = BackupType::kFull;  // kFull or kCopy
+  BackupType type = BackupType::kFull;  // kFull, kCopy, kIncremental or kDifferential
+  bool or_full = false;                 // instead of an increment that has no base
   std::string id = {};                  // of the backup; empty: a new one
 };
 
@@ -41,8 +43,13 @@ struct [[nodiscard]] BackupResult {
   Phase phase = Phase::kIdentify;
   WriterState state = WriterState::kUnknown;
   WriterCode code = WriterCode::kOk;
+  // Not empty: why a full backup was taken instead of the increment that was asked for.
+  std::string instead_of_increment = {};
 };
 
+BackupResult RunBackup(env::Env& env, Executor& executor, const Repository& repository,
+                       SnapshotSource& source, const BackupOptions& options);
+// REQUIRES: the type is kFull or kCopy.
 BackupResult RunFull(env::Env& env, Executor& executor, const Repository& repository,
                      SnapshotSource& source, const BackupOptions& options);
 

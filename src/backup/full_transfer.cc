@@ -28,7 +28,8 @@ FullTransfer::FullTransfer(env::Env& env, SnapshotSource& source, const std::str
       page_size_(source.page_size()),
       pages_(source.pages()),
       chunks_((pages_ + ChunkPages(page_size_) - 1) / ChunkPages(page_size_)),
-      sums_(chunks_) {
+      sums_(chunks_),
+      hashes_(pages_) {
   for (int i = 0; i < 2 * workers + 1; ++i) {
     free_writes_.push_back(std::make_shared<WriteSlot>());
     free_reads_.push_back(std::make_shared<ReadSlot>());
@@ -179,7 +180,9 @@ base::Status FullTransfer::ReadBack(const ReadSlotPtr& slot) {
 
   const size_t bytes = static_cast<size_t>(PagesOf(slot->number)) * page_size_;
   if (slot->images.size() < bytes) slot->images.resize(bytes);
-  auto sums = DecodeChunk(FirstPage(slot->number), page_size_, raw, {slot->images.data(), bytes});
+  const base::PageNo first = FirstPage(slot->number);
+  auto sums = DecodeChunk(first, page_size_, raw, {slot->images.data(), bytes},
+                          std::span(hashes_).subspan(first.value - 1, PagesOf(slot->number)));
   if (!sums.ok()) return sums.status().WithContext("reading back " + path_);
   sums_.Set(slot->number, *sums);
   uint64_t done = 0;

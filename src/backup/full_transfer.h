@@ -47,6 +47,7 @@ class FullTransfer final : public JobBoard {
   // Of what was read back.
   std::string xxh3_128() const { return read_hash_.Hex(); }
   uint64_t database_checksum() const { return sums_.Total().database_checksum; }
+  std::vector<uint64_t> TakeHashes() { return std::move(hashes_); }  // of all pages
 
  private:
   struct WriteSlot {
@@ -91,9 +92,10 @@ class FullTransfer final : public JobBoard {
   std::unique_ptr<env::File> sync_file_;
   std::unique_ptr<env::File> read_file_;
   std::unique_ptr<LtxWriter> writer_;
-  uint64_t kicked_ = 0;  // the writing job's: writeback was started up to here
-  FileHash read_hash_;   // the reading job's
-  SumsOfChunks sums_;    // each element is set by one job
+  uint64_t kicked_ = 0;           // the writing job's: writeback was started up to here
+  FileHash read_hash_;            // the reading job's
+  SumsOfChunks sums_;             // each element is set by one job
+  std::vector<uint64_t> hashes_;  // the same
 
   std::vector<WriteSlotPtr> free_writes_ GUARDED_BY(mutex_);
   std::vector<ReadSlotPtr> free_reads_ GUARDED_BY(mutex_);

@@ -33,6 +33,8 @@ inline constexpr uint32_t kLtxFlagNoChecksum = 2;
 inline constexpr uint16_t kLtxPageFlagSize = 1;
 inline constexpr uint64_t kLtxChecksumFlag = 1ULL << 63;  // set in every checksum of LTX
 inline constexpr uint32_t kLtxSnapshotLevel = 9;
+inline constexpr uint32_t kLtxDifferentialLevel = 8;
+inline constexpr uint32_t kLtxIncrementalLevel = 7;
 
 struct LtxHeader {
   uint32_t page_size = 0;

@@ -109,6 +109,14 @@ base::Status LtxFile::CheckSnapshot() const {
   return base::Status();
 }
 
+base::Status LtxFile::CheckIncrement() const {
+  if (header_.snapshot() || header_.commit == 0 || frames_.empty()) {
+    return base::Corruption(fmt::format("{}: {} pages from transaction {}: not an increment", name_,
+                                        frames_.size(), header_.min_txid));
+  }
+  return base::Status();
+}
+
 base::Status LtxFile::CheckFileChecksum(uint64_t frames_crc64, uint64_t frames_bytes) const {
   uint64_t crc = CombineCrc64(Crc64(head_), frames_crc64, frames_bytes);
   crc = ExtendCrc64(crc, base::ByteView(tail_).first(tail_.size() - 8));

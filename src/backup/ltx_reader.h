@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // LtxFile: the one reader of LTX files: opens one, checks header, index and trailer against each
 // other and the size of the file, and gives access to its frames. ScanSnapshot reads all pages of a
-// snapshot, in parallel, and proves them against the file checksum.
+// snapshot, in parallel, ScanIncrement those of an increment; both prove them against the file
+// checksum.
 //
 // Bytes are not trusted: anything odd is kCorruption, and memory is bounded by the file's size.
 // Threading: LtxFile is immutable after Open; concurrent reads of file() are fine.
@@ -46,6 +47,8 @@ class LtxFile {
 
   // kCorruption unless it has every page of the database but the lock page.
   base::Status CheckSnapshot() const;
+  // kCorruption unless it is the change of a database from one position to a later one.
+  base::Status CheckIncrement() const;
   // kCorruption unless `frames_crc64`, over `frames_bytes` (headers and decompressed pages of all
   // frames in order), gives the file checksum together with head and tail.
   base::Status CheckFileChecksum(uint64_t frames_crc64, uint64_t frames_bytes) const;
@@ -79,11 +82,18 @@ struct ScanOptions {
   // Gets runs of pages, one call at a time, on any of the executor's threads, in any order. The
   // lock page comes as zeros.
   std::function<base::Status(base::PageNo first, base::ByteView images)> sink = {};
+  // If not empty, one for each page of the database: gets the hashes of what was read.
+  std::span<uint64_t> hashes = {};
 };
 
 // REQUIRES: file.CheckSnapshot() is ok. kCorruption when a page or the file checksum is wrong.
 base::Result<SnapshotSums> ScanSnapshot(Executor& executor, const LtxFile& file,
                                         const ScanOptions& options);
+
+// Reads all pages of an increment, in order, on the caller's thread: `hashes`, of the pages before
+// it, become those after it. The result is the XXH3-128 of the file; kCorruption as above.
+base::Result<std::string> ScanIncrement(const LtxFile& file, const ScanOptions& options,
+                                        std::vector<uint64_t>& hashes);
 
 // Reads exactly out.size() bytes; kCorruption when the file ends before.
 base::Status ReadExactly(env::File& file, uint64_t offset, std::span<uint8_t> out);

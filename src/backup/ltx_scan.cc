@@ -92,8 +92,11 @@ class SnapshotScan final : public JobBoard {
     Changed();
     RETURN_IF_ERROR(status);
 
-    auto sums = DecodeChunk(slot->first, page_size_, {slot->raw.data(), raw_bytes},
-                            {slot->images.data(), slot->image_bytes});
+    auto sums =
+        DecodeChunk(slot->first, page_size_, {slot->raw.data(), raw_bytes},
+                    {slot->images.data(), slot->image_bytes},
+                    options_.hashes.empty() ? std::span<uint64_t>()
+                                            : options_.hashes.subspan(first_page - 1, pages));
     if (!sums.ok()) return sums.status().WithContext(file_.name());
     base::MutexLock lock(mutex_);
     sums_.Set(slot->chunk, *sums);

@@ -25,7 +25,7 @@ base::Status LtxWriter::Write(base::ByteView bytes) {
 }
 
 base::Status LtxWriter::Append(const EncodedChunk& chunk) {
-  CHECK(chunk.first == next_);
+  CHECK(chunk.first.value >= next_.value);
   const uint64_t begin = bytes_;
   uint64_t offset = begin;
   size_t frame = 0;

@@ -21,7 +21,7 @@ class LtxWriter {
   // Writes the header. `file` is empty and must outlive the writer.
   static base::Result<std::unique_ptr<LtxWriter>> Begin(env::File& file, const LtxHeader& header);
 
-  // REQUIRES: chunk.first is the page after the last one appended.
+  // REQUIRES: chunk.first is after the last page appended; right after it in a snapshot.
   base::Status Append(const EncodedChunk& chunk);
   base::Status Finish();
 

@@ -85,7 +85,7 @@ void PageEncoder::Encode(base::PageNo first, uint32_t page_size, std::span<uint8
 }
 
 base::Result<ChunkSums> DecodeChunk(base::PageNo first, uint32_t page_size, base::ByteView frames,
-                                    std::span<uint8_t> images) {
+                                    std::span<uint8_t> images, std::span<uint64_t> hashes) {
   const auto pages = static_cast<uint32_t>(images.size() / page_size);
   ChunkSums sums;
   for (uint32_t i = 0; i < pages; ++i) {
@@ -114,7 +114,9 @@ base::Result<ChunkSums> DecodeChunk(base::PageNo first, uint32_t page_size, base
     }
     sums.crc64 = ExtendCrc64(ExtendCrc64(sums.crc64, frames.first(kLtxFrameHeaderBytes)), image);
     sums.crc64_bytes += kLtxFrameHeaderBytes + page_size;
-    sums.database_checksum ^= log::HashPage(page, image);
+    const uint64_t hash = log::HashPage(page, image);
+    sums.database_checksum ^= hash;
+    if (!hashes.empty()) hashes[i] = hash;
     frames = frames.subspan(kLtxFrameHeaderBytes + block);
   }
   if (!frames.empty()) {

@@ -63,7 +63,8 @@ struct ChunkSums {
 
 // Decodes the frames of the pages first .. first + images.size() / page_size - 1, which must be
 // exactly `frames`; the lock page comes out as zeros. kCorruption names the page.
+// `hashes`, if not empty, has one for each page and gets their hashes; 0 for the lock page.
 base::Result<ChunkSums> DecodeChunk(base::PageNo first, uint32_t page_size, base::ByteView frames,
-                                    std::span<uint8_t> images);
+                                    std::span<uint8_t> images, std::span<uint64_t> hashes = {});
 
 }  // namespace understudy::backup

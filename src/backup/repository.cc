@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "backup/backup_chain.h"
 #include "backup/ltx_format.h"
+#include "backup/page_hashes.h"
 
 namespace understudy::backup {
 namespace {
@@ -81,7 +83,12 @@ base::Status RemoveIfThere(env::Env& env, const std::string& path) {
 }  // namespace
 
 std::string SnapshotFilePath(const std::string& database, uint64_t max_txid) {
-  return fmt::format("{}/ltx/{}/{}", database, kLtxSnapshotLevel, LtxFileName({1, max_txid}));
+  return LtxFilePath(database, kLtxSnapshotLevel, 1, max_txid);
+}
+
+std::string LtxFilePath(const std::string& database, uint32_t level, uint64_t min_txid,
+                        uint64_t max_txid) {
+  return fmt::format("{}/ltx/{}/{}", database, level, LtxFileName({min_txid, max_txid}));
 }
 
 base::Result<std::unique_ptr<Repository>> Repository::Open(env::Env& env, const std::string& path) {
@@ -203,8 +210,8 @@ base::Result<BackupDocument> Repository::NewestGood(const std::string& database)
   ASSIGN_OR_RETURN(BackupList list, List(database));
   const BackupDocument* newest = nullptr;
   for (const BackupDocument& document : list.backups) {
-    if (document.verification.state == VerificationState::kFailed) continue;
-    if (newest == nullptr || document.position > newest->position) newest = &document;
+    if (newest != nullptr && document.position <= newest->position) continue;
+    if (SeemsGood(list, document)) newest = &document;
   }
   if (newest != nullptr) return *newest;
   return base::NotFound(
@@ -258,17 +265,42 @@ base::Status Repository::PrepareDatabase(const std::string& database, base::Data
   return NotWritable(WriteMark(env_, mark_path, content), path_);
 }
 
-base::Status Repository::RemoveLeftovers(const std::string& database) const {
+base::Status Repository::RemovePartials(const std::string& database) const {
   const std::string partial = env::JoinPath(DatabasePath(database), "partial");
   ASSIGN_OR_RETURN(const auto partial_names, env_.List(partial));
   for (const std::string& name : partial_names) {
     if (IdOf(name, kPartialSuffix).empty()) continue;
     RETURN_IF_ERROR(RemoveIfThere(env_, env::JoinPath(partial, name)));
   }
+  return {};
+}
 
+base::Status Repository::RemovePageHashes(const std::string& database,
+                                          const BackupList& list) const {
+  const std::string directory = env::JoinPath(DatabasePath(database), "pages");
+  const auto names = env_.List(directory);
+  if (names.status().code() == base::Code::kNotFound) return {};
+  RETURN_IF_ERROR(names.status());
+  std::set<std::string> listed;
+  for (const BackupDocument& document : list.backups) {
+    listed.insert(PageHashesPath(database, document.position.seq.value));
+  }
+  for (const std::string& name : *names) {
+    const std::string path = env::JoinPath(directory, name);
+    const bool ours =
+        name.ends_with(kPageHashesSuffix) ||
+        name.ends_with(std::string(kPageHashesSuffix) + std::string(kTemporarySuffix));
+    if (ours && !listed.contains(path)) RETURN_IF_ERROR(RemoveIfThere(env_, path));
+  }
+  return {};
+}
+
+base::Status Repository::RemoveLeftovers(const std::string& database) const {
+  RETURN_IF_ERROR(RemovePartials(database));
   const std::string backups = env::JoinPath(DatabasePath(database), "backups");
   ASSIGN_OR_RETURN(const auto names, env_.List(backups));
   ASSIGN_OR_RETURN(const BackupList list, List(database));
+  RETURN_IF_ERROR(RemovePageHashes(database, list));
   std::set<std::string> listed;
   for (const BackupDocument& document : list.backups) {
     for (const BackupFile& file : document.files) listed.insert(file.path);
@@ -295,6 +327,17 @@ base::Status Repository::RemoveLeftovers(const std::string& database) const {
     RETURN_IF_ERROR(RemoveIfThere(env_, path));
   }
   return base::Status();
+}
+
+std::string Repository::PageHashesPath(const std::string& database, uint64_t seq) const {
+  return env::JoinPath(DatabasePath(database),
+                       fmt::format("pages/{:016x}{}", seq, kPageHashesSuffix));
+}
+
+base::Status Repository::MakeDirectoryOf(const std::string& path) const {
+  const std::string directory = env::DirectoryOf(path);
+  RETURN_IF_ERROR(NotWritable(env_.MakeDirectories(directory), path_));
+  return NotWritable(env_.SyncDirectory(env::DirectoryOf(directory)), path_);
 }
 
 base::Status Repository::Rewrite(const BackupDocument& document) const {

@@ -5,6 +5,8 @@
 //   <repository>/understudy-repository.json      {"format", "version"}: this directory is ours
 //   <repository>/<database>/understudy-database.json      name and id
 //   <repository>/<database>/ltx/9/<min>-<max>.ltx         snapshots (docs/formats/ltx.md)
+//   <repository>/<database>/ltx/8/, ltx/7/                differential and incremental ones
+//   <repository>/<database>/pages/<seq>.hashes            page hashes (page_hashes.h)
 //   <repository>/<database>/backups/<id>.json             documents: the list of backups
 //   <repository>/<database>/backups/<id>.json.pending     complete, but its data not yet published
 //   <repository>/<database>/partial/<id>.ltx.partial      data being written
@@ -57,7 +59,8 @@ class Repository {
   // An empty list when the database is known but has none. kNotFound when it is not in here.
   base::Result<BackupList> List(const std::string& database) const;
   base::Result<BackupDocument> Find(const std::string& database, const std::string& id) const;
-  // The newest backup (by position, then start) whose last verification was not a failure.
+  // The newest backup (by position, then start) of whose chain nothing is missing and no
+  // verification failed.
   base::Result<BackupDocument> NewestGood(const std::string& database) const;
 
   // The following are the backup engine's.
@@ -77,10 +80,15 @@ class Repository {
   std::string DocumentPath(const std::string& database, const std::string& id) const;
   std::string PendingPath(const std::string& database, const std::string& id) const;
   std::string FilePath(const BackupFile& file) const;
+  std::string PageHashesPath(const std::string& database, uint64_t seq) const;
+  // Makes the directory of a file of a database, durably.
+  base::Status MakeDirectoryOf(const std::string& path) const;
 
  private:
   Repository(env::Env& env, std::string path) : env_(env), path_(std::move(path)) {}
   base::Status CheckMark() const;
+  base::Status RemovePartials(const std::string& database) const;
+  base::Status RemovePageHashes(const std::string& database, const BackupList& list) const;
 
   env::Env& env_;
   const std::string path_;
@@ -88,5 +96,8 @@ class Repository {
 
 // "orders/ltx/9/0000000000000001-00000000000006ce.ltx"
 std::string SnapshotFilePath(const std::string& database, uint64_t max_txid);
+// "orders/ltx/7/00000000000006cf-0000000000000700.ltx"
+std::string LtxFilePath(const std::string& database, uint32_t level, uint64_t min_txid,
+                        uint64_t max_txid);
 
 }  // namespace understudy::backup

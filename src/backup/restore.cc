@@ -7,7 +7,7 @@
 #include <array>
 #include <memory>
 
-#include "backup/stored_snapshot.h"
+#include "backup/stored_chain.h"
 
 namespace understudy::backup {
 namespace {
@@ -51,18 +51,21 @@ class Restoration {
     } else {
       ASSIGN_OR_RETURN(document_, repository_.Find(options_.database, options_.backup));
     }
-    ASSIGN_OR_RETURN(const auto snapshot,
-                     OpenStoredSnapshot(env_, repository_, document_, /*from_disk=*/false));
-    RETURN_IF_ERROR(CheckOutput());
+    ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository_, document_));
+    ASSIGN_OR_RETURN(const auto stored, StoredChain::Open(env_, repository_, std::move(chain),
+                                                          /*from_disk=*/false));
+    RETURN_IF_ERROR(CheckOutput(uint64_t{stored->pages_max()} * document_.page_size));
     ASSIGN_OR_RETURN(lock_, env_.Lock(partial_));
     owns_partial_ = true;
     ASSIGN_OR_RETURN(file_, env_.Open(partial_, env::OpenMode::kCreateTruncate));
-    RETURN_IF_ERROR(ScanStoredSnapshot(executor_, *snapshot, document_,
-                                       {.phase = "restoring",
-                                        .progress = options_.progress,
-                                        .sink = [this](base::PageNo first, base::ByteView images) {
-                                          return Write(first, images);
-                                        }}));
+    RETURN_IF_ERROR(
+        stored->Scan(executor_, {.phase = "restoring",
+                                 .progress = options_.progress,
+                                 .sink = [this](base::PageNo first, base::ByteView images) {
+                                   return Write(first, images);
+                                 }}));
+    // A state before may have had more pages.
+    if (stored->pages_max() > document_.pages) RETURN_IF_ERROR(file_->Truncate(bytes_total()));
     RETURN_IF_ERROR(file_->Sync());
     RETURN_IF_ERROR(file_->Close());
     return Publish();
@@ -72,7 +75,7 @@ class Restoration {
     return static_cast<uint64_t>(document_.pages) * document_.page_size;
   }
 
-  base::Status CheckOutput() {
+  base::Status CheckOutput(uint64_t needed) {
     const std::string directory = env::DirectoryOf(options_.output);
     const auto about = env_.Stat(directory);
     if (!about.ok() || !about.value().is_directory) {
@@ -102,9 +105,9 @@ class Restoration {
       }
     }
     ASSIGN_OR_RETURN(const env::Space space, env_.FreeSpace(directory));
-    if (space.free < bytes_total()) {
-      return base::NoSpace(fmt::format("it needs {} bytes, and {} are free in {}", bytes_total(),
-                                       space.free, directory));
+    if (space.free < needed) {
+      return base::NoSpace(
+          fmt::format("it needs {} bytes, and {} are free in {}", needed, space.free, directory));
     }
     return base::Status();
   }

@@ -2,7 +2,8 @@
 // Restore: writes the database of a backup to a file, byte for byte what the active copy was at
 // that position (without the read-only mark). Works without any server.
 //
-// The document and the data file's frame are checked before anything is written. Pages go to
+// The chain of documents and the data files' frames are checked before anything is written. Pages,
+// of a chain the newest image of each last, go to
 // `<output>.restoring`; only when every page and the database checksum are right is it synced and
 // renamed to the output. A failed or cancelled restore leaves neither file.
 // An existing output is refused unless `force`; so is an output beside which a `-wal`, `-journal`

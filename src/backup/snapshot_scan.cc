@@ -13,12 +13,14 @@
 namespace understudy::backup {
 
 base::Status ScanSnapshot(SnapshotSource& source, const std::string& phase,
-                          const base::ProgressSink& progress, const PageSink& sink) {
+                          const base::ProgressSink& progress, const PageSink& sink,
+                          std::vector<uint64_t>* hashes) {
   const log::LogEnd at = source.at();
   const uint32_t page_size = source.page_size();
   const uint32_t at_once = std::max<uint32_t>(1, kScanBytes / page_size);
   std::vector<uint8_t> buffer(size_t{at_once} * page_size);
   uint64_t checksum = 0;
+  if (hashes != nullptr) hashes->assign(source.pages(), 0);
   for (uint32_t done = 0; done < source.pages();) {
     const uint32_t count = std::min(at_once, source.pages() - done);
     const std::span<uint8_t> images(buffer.data(), size_t{count} * page_size);
@@ -26,7 +28,9 @@ base::Status ScanSnapshot(SnapshotSource& source, const std::string& phase,
     for (uint32_t i = 0; i < count; ++i) {
       const base::PageNo page(done + 1 + i);
       if (page.value == LockPage(page_size)) continue;
-      checksum ^= log::HashPage(page, images.subspan(size_t{i} * page_size, page_size));
+      const uint64_t hash = log::HashPage(page, images.subspan(size_t{i} * page_size, page_size));
+      checksum ^= hash;
+      if (hashes != nullptr) (*hashes)[page.value - 1] = hash;
     }
     if (sink) RETURN_IF_ERROR(sink(base::PageNo(done + 1), images));
     done += count;

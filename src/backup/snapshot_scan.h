@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "backup/snapshot_source.h"
 #include "base/bytes.h"
@@ -15,8 +16,10 @@ inline constexpr size_t kScanBytes = 1 << 20;
 
 using PageSink = std::function<base::Status(base::PageNo first, base::ByteView images)>;
 
-// `sink` and `progress` may be empty. kCorruption: the checksum is another one; kCancelled.
+// `sink` and `progress` may be empty; `hashes`, if given, gets the hash of each page. kCorruption:
+// the checksum is another one; kCancelled.
 base::Status ScanSnapshot(SnapshotSource& source, const std::string& phase,
-                          const base::ProgressSink& progress, const PageSink& sink);
+                          const base::ProgressSink& progress, const PageSink& sink,
+                          std::vector<uint64_t>* hashes = nullptr);
 
 }  // namespace understudy::backup

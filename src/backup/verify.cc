@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backup/verify.h"
 
-#include "backup/stored_snapshot.h"
+#include "backup/stored_chain.h"
 
 namespace understudy::backup {
 namespace {
 
 constexpr std::string_view kMethodVerify =
     "read from disk: file hash, every page, file checksum, database checksum";
+
+base::Status Check(env::Env& env, Executor& executor, const Repository& repository,
+                   const BackupDocument& document, const base::ProgressSink& progress) {
+  ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository, document));
+  ASSIGN_OR_RETURN(const auto stored,
+                   StoredChain::Open(env, repository, std::move(chain), /*from_disk=*/true));
+  return stored->Scan(executor, {.phase = "verifying", .progress = progress, .sink = {}});
+}
 
 // True when it is in the document on disk.
 bool Record(const Repository& repository, const BackupDocument& document) {
@@ -27,13 +35,7 @@ VerifyResult VerifyBackup(env::Env& env, Executor& executor, const Repository& r
     return result;
   }
   result.document = std::move(*document);
-  auto snapshot = OpenStoredSnapshot(env, repository, result.document, /*from_disk=*/true);
-  result.status = snapshot.status();
-  if (snapshot.ok()) {
-    result.status =
-        ScanStoredSnapshot(executor, **snapshot, result.document,
-                           {.phase = "verifying", .progress = options.progress, .sink = {}});
-  }
+  result.status = Check(env, executor, repository, result.document, options.progress);
   if (!result.status.ok() && result.status.code() != base::Code::kCorruption) return result;
 
   result.document.verification = {

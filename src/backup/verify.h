@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // VerifyBackup: reads all files of a backup from disk and computes everything anew: sizes, file
-// hashes, LTX checksums, every page and the database checksum. Works without any server.
+// hashes, LTX checksums, every page and the database checksum; of an increment also what it is
+// based on, because only together they are a backup. Works without any server.
 //
 // Threading: thread-compatible; may run beside backups and restores.
 #pragma once

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backup/backup_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "backup/page_codec.h"
+#include "backup/page_hashes.h"
+#include "backup/stored_chain.h"
+
+namespace understudy::backup {
+namespace {
+
+constexpr std::string_view kMethodReadBack =
+    "read back from disk after sync: every page, file checksum, database checksum";
+// Pages that are compressed to predict the size, evenly spread.
+constexpr uint32_t kSamplePages = 64;
+
+std::string Mib(uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
+
+BackupRun::BackupRun(env::Env& env, Executor& executor, const Repository& repository,
+                     SnapshotSource& source, const BackupOptions& options)
+    : env_(env),
+      executor_(executor),
+      repository_(repository),
+      source_(source),
+      options_(options),
+      at_(source.at()) {}
+
+BackupResult BackupRun::Run() {
+  began_ = env_.Now();
+  base::Status status = RunSteps();
+  if (!status.ok()) {
+    CleanUp();
+    status = status.WithContext(
+        fmt::format("backup of {} into {}", document_.database_name, repository_.path()));
+  }
+  BackupResult result{.status = status, .document = document_, .phase = phase_};
+  result.state = status.ok() ? WriterState::kStable : FailedStateOf(phase_);
+  result.code = WriterCodeOf(status);
+  return result;
+}
+
+base::Status BackupRun::RunSteps() {
+  phase_ = Phase::kPrepareForBackup;
+  RETURN_IF_ERROR(Describe());
+  const std::string& name = document_.database_name;
+  RETURN_IF_ERROR(repository_.PrepareDatabase(name, document_.database));
+  ASSIGN_OR_RETURN(lock_, repository_.LockDatabase(name));
+  // Again, now that nobody else can be at it.
+  RETURN_IF_ERROR(repository_.PrepareDatabase(name, document_.database));
+  RETURN_IF_ERROR(repository_.RemoveLeftovers(name));
+  ASSIGN_OR_RETURN(list_, repository_.List(name));
+  RETURN_IF_ERROR(CheckHistory());
+  RETURN_IF_ERROR(Store());
+  RETURN_IF_ERROR(CheckLaterIncrements());
+  phase_ = Phase::kBackupComplete;
+  return Publish();
+}
+
+base::Status BackupRun::Describe() {
+  const SnapshotOrigin origin = source_.origin();
+  document_.type = options_.type;
+  document_.started = env_.WallNow();
+  document_.id = options_.id.empty()
+                     ? MakeBackupId(document_.started, document_.type, env_.Random())
+                     : options_.id;
+  document_.software = options_.software;
+  document_.database_name = origin.database_name;
+  document_.database = origin.database;
+  document_.server = origin.server;
+  document_.role = origin.role;
+  document_.position = at_.position;
+  document_.commit_time = at_.commit_time;
+  document_.page_size = source_.page_size();
+  document_.pages = source_.pages();
+  document_.checksum = at_.checksum;
+  document_.bytes_pages = static_cast<uint64_t>(source_.pages()) * source_.page_size();
+  RETURN_IF_ERROR(base::CheckName("database name", origin.database_name));
+  if (!log::IsPageSize(document_.page_size) || document_.pages == 0) {
+    return base::InvalidArgument(fmt::format("{} pages of {} bytes are not a database",
+                                             document_.pages, document_.page_size));
+  }
+  if (at_.position.seq.value == 0) {
+    return base::InvalidArgument("it has no position in the log yet; wait for its first record");
+  }
+  return base::Status();
+}
+
+// A seq names files, and says where an increment begins: it has one content in a repository.
+base::Status BackupRun::CheckHistory() const {
+  for (const BackupDocument& other : list_.backups) {
+    if (other.position.seq != at_.position.seq) continue;
+    if (other.checksum == document_.checksum && other.pages == document_.pages) continue;
+    return base::Diverged(fmt::format(
+        "backup {} has other content at the same seq {} (its term is {}, this one's is {}); use "
+        "another repository for this history",
+        other.id, at_.position.seq.value, other.position.term.value, at_.position.term.value));
+  }
+  return {};
+}
+
+// Litestream may apply a stored increment to any stored state that it spans: to this one too, if
+// the copy is behind an earlier backup. Then every page that differs must be in it.
+base::Status BackupRun::CheckLaterIncrements() {
+  const uint64_t seq = at_.position.seq.value;
+  for (const BackupDocument& later : list_.backups) {
+    if (!IsIncrement(later.type) || later.files.empty()) continue;
+    if (seq < later.files[0].min_txid || seq >= later.files[0].max_txid) continue;
+    const std::string path = repository_.FilePath(later.files[0]);
+    auto opened = env_.Open(path, env::OpenMode::kRead);
+    if (!opened.ok()) continue;  // nor can Litestream
+    const auto file = LtxFile::Open(std::move(*opened), path);
+    const auto then = PageHashesOf(env_, executor_, repository_, list_, later);
+    if (!file.ok() || !then.ok()) continue;
+    std::set<uint32_t> has;
+    for (const LtxFrame& frame : file.value()->frames()) has.insert(frame.page);
+    for (uint32_t page = 1; page <= later.pages; ++page) {
+      const bool same = page <= hashes_.size() && hashes_[page - 1] == (*then)[page - 1];
+      if (same || page == LockPage(later.page_size) || has.contains(page)) continue;
+      return base::Diverged(fmt::format(
+          "backup {} is newer, and its changes cannot be applied to this state: page {} differs; "
+          "back up a copy that is not behind it, or use another repository",
+          later.id, page));
+    }
+  }
+  return {};
+}
+
+std::string BackupRun::partial_path() const {
+  return repository_.PartialPath(document_.database_name, document_.id);
+}
+
+LtxHeader BackupRun::Header() const {
+  return {.page_size = document_.page_size,
+          .commit = document_.pages,
+          .min_txid = file_.min_txid,
+          .max_txid = file_.max_txid,
+          .timestamp_ms = std::max<int64_t>(document_.commit_time.unix_ms, 0)};
+}
+
+base::Status BackupRun::CheckSpace(uint32_t pages,
+                                   const std::function<base::PageNo(uint32_t)>& nth) {
+  const uint32_t page_size = document_.page_size;
+  const uint32_t samples = std::min(kSamplePages, pages);
+  PageEncoder encoder;
+  EncodedChunk chunk;
+  base::Bytes page(page_size);
+  uint64_t stored = 0;
+  for (uint64_t i = 0; i < samples; ++i) {
+    const base::PageNo number = nth(static_cast<uint32_t>(i * pages / samples));
+    RETURN_IF_ERROR(source_.ReadPages(number, 1, page));
+    encoder.Encode(number, page_size, page, chunk);
+    stored += chunk.bytes;
+  }
+  const uint64_t needed = stored * pages / samples;
+  ASSIGN_OR_RETURN(const env::Space space, env_.FreeSpace(repository_.path()));
+  if (space.free >= needed) return base::Status();
+  return base::NoSpace(
+      fmt::format("it needs about {} ({} of pages, of which {} sampled shrink to {} %), and {} are "
+                  "free there; free some or choose another repository",
+                  Mib(needed), Mib(uint64_t{pages} * page_size), samples,
+                  stored * 100 / (static_cast<uint64_t>(samples) * page_size), Mib(space.free)));
+}
+
+base::Status BackupRun::Replace(const std::string& path) {
+  if (!list_.unreadable.empty()) {
+    return base::AlreadyExists(fmt::format(
+        "{} exists and {} cannot be read ({}), so it is not known whether the file may "
+        "be replaced; repair or remove that document",
+        path, list_.unreadable.front().path, list_.unreadable.front().status.message()));
+  }
+  replace_ = true;
+  return {};
+}
+
+base::Status BackupRun::Publish() {
+  const std::string& name = document_.database_name;
+  const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(env_.Now() - began_);
+  if (!file_.path.empty()) document_.files = {file_};
+  document_.bytes_stored = file_.bytes;
+  document_.completed = env_.WallNow();
+  document_.duration_ms = static_cast<uint64_t>(std::max<int64_t>(elapsed.count(), 0));
+  document_.bytes_per_second =
+      document_.bytes_pages * 1000 / std::max<uint64_t>(document_.duration_ms, 1);
+  document_.phase = Phase::kBackupComplete;
+  document_.verification = {.state = VerificationState::kGood,
+                            .at = document_.completed,
+                            .method = std::string(kMethodReadBack),
+                            .message = ""};
+
+  RETURN_IF_ERROR(WritePageHashes(env_, repository_, document_, hashes_));
+  // Before the pending document: what is named there can then be looked for.
+  if (!file_.path.empty())
+    RETURN_IF_ERROR(repository_.MakeDirectoryOf(repository_.FilePath(file_)));
+  const std::string pending = repository_.PendingPath(name, document_.id);
+  const std::string listed = repository_.DocumentPath(name, document_.id);
+  RETURN_IF_ERROR(env::WriteFileAtomically(env_, pending, base::AsBytes(ToJson(document_))));
+  if (!reused_ && !file_.path.empty()) RETURN_IF_ERROR(PublishFile());
+  // The commit point.
+  RETURN_IF_ERROR(env_.RenameNew(pending, listed));
+  base::Status synced = env_.SyncDirectory(env::DirectoryOf(listed));
+  // Not known to be durable, so it was no backup: as a pending one, CleanUp takes it away.
+  if (!synced.ok()) env_.Rename(listed, pending).IgnoreError();
+  return synced;
+}
+
+base::Status BackupRun::PublishFile() {
+  const std::string published = repository_.FilePath(file_);
+  RETURN_IF_ERROR(replace_ ? env_.Rename(partial_path(), published)
+                           : env_.RenameNew(partial_path(), published));
+  return env_.SyncDirectory(env::DirectoryOf(published));
+}
+
+void BackupRun::CleanUp() {
+  // Best effort: what cannot be removed now, the next backup removes.
+  if (lock_ != nullptr) repository_.RemoveLeftovers(document_.database_name).IgnoreError();
+}
+
+}  // namespace understudy::backup
