@@ -20,6 +20,8 @@ struct Arguments {
   std::string id;
   std::string from = "passive";
   std::string repository;
+  std::string type = "full";
+  bool or_full = false;
   std::optional<base::Duration> wait;
 };
 
@@ -38,9 +40,10 @@ std::string Summary(const Json& backup, std::string_view done) {
   const auto ms = backup["duration_ms"].get<int64_t>();
   const auto size = backup["size"].get<uint64_t>();
   std::string text =
-      fmt::format("backup {} of {} {}: {} at position {}, from the {} copy on {}",
-                  backup["id"].get<std::string>(), backup["database"].get<std::string>(), done,
-                  FormatBytes(size), FormatCount(backup["position"].get<uint64_t>()),
+      fmt::format("{} backup {} of {} {}: {} at position {}, from the {} copy on {}",
+                  backup["type"].get<std::string>(), backup["id"].get<std::string>(),
+                  backup["database"].get<std::string>(), done, FormatBytes(size),
+                  FormatCount(backup["position"].get<uint64_t>()),
                   backup["role"].get<std::string>(), backup["server"].get<std::string>());
   if (ms > 0) {
     text += fmt::format(", {} stored in {} ({})", FormatBytes(backup["stored"].get<uint64_t>()),
@@ -54,15 +57,20 @@ std::string Summary(const Json& backup, std::string_view done) {
 base::Result<Json> TakeBackup(Context& context, rpc::AdminClient& client,
                               const v1::RunBackupRequest& request, bool& began) {
   std::optional<Json> result;
+  std::string note;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client.RunBackup(request, [&](const v1::RunBackupResponse& message) {
     began = true;
     if (message.has_progress()) view.Update(ToProgress(message.progress()));
-    if (message.has_result()) result = BackupJson(message.result());
+    if (message.has_result()) {
+      result = BackupJson(message.result());
+      note = message.result().note();
+    }
     return true;
   }));
   view.Finish();
   if (!result) return base::Internal("the server ended the backup without a result");
+  if (!note.empty()) context.output().Note(note);
   return *result;
 }
 
@@ -91,6 +99,8 @@ base::Status RunBackup(Context& context, const Arguments& arguments) {
   request.set_database(arguments.database);
   request.set_from(arguments.from);
   request.set_repository(Absolute(arguments.repository));
+  request.set_type(arguments.type);
+  request.set_or_full(arguments.or_full);
   if (arguments.wait) request.set_wait_ms(*arguments.wait / std::chrono::milliseconds(1));
   bool began = false;
   base::Result<Json> result = TakeBackup(context, *client, request, began);
@@ -197,6 +207,15 @@ Runner DefineRun(CLI::App& app) {
       ->check(ServerName())
       ->capture_default_str()
       ->type_name("COPY");
+  app.add_option("--type", arguments->type,
+                 "full or copy: all pages; incremental: what has changed since the newest backup "
+                 "that is no copy; differential: since the newest full one")
+      ->check(CLI::IsMember({"full", "copy", "incremental", "differential"}))
+      ->capture_default_str()
+      ->type_name("TYPE");
+  app.add_flag("--or-full", arguments->or_full,
+               "take a full backup if there is nothing that an incremental or differential one "
+               "could be based on");
   AddRepository(app, *arguments, "--to");
   AddDuration(app, "--wait", arguments->wait,
               "how long to wait while another backup of it runs (default: not at all)");
@@ -251,7 +270,7 @@ Group BackupCommands() {
   return {"backup",
           "Take, list and check backups",
           {{.name = "run",
-            .summary = "Take a full backup, from a passive copy unless told otherwise",
+            .summary = "Take a backup, from a passive copy unless told otherwise",
             .example = "understudy backup run mail --from passive --to /srv/backups",
             .define = DefineRun},
            {.name = "exec",

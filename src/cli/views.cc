@@ -307,6 +307,7 @@ Json BackupJson(const v1::Backup& backup) {
   row["database"] = backup.database();
   row["database_id"] = backup.database_id();
   row["type"] = backup.type();
+  row["base"] = TextOrNull(backup.base());
   row["server"] = backup.server();
   row["role"] = backup.role();
   row["state"] = backup.state();
@@ -329,6 +330,7 @@ const std::vector<Column>& BackupColumns() {
   static const std::vector<Column> kColumns = {{"id"},
                                                {"database"},
                                                {"type"},
+                                               {"base"},
                                                {"state", CellKind::kState},
                                                {"server"},
                                                {"role"},

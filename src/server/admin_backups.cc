@@ -35,6 +35,18 @@ void FillBackup(const backup::BackupDocument& document, const std::string& repos
   to->set_stored_bytes(document.bytes_stored);
   to->set_checksum(fmt::format("{:016x}", document.checksum));
   to->set_repository(repository);
+  to->set_base(document.base);
+}
+
+base::Result<backup::BackupType> TypeToTake(const std::string& asked) {
+  if (asked.empty()) return backup::BackupType::kFull;
+  const auto type = backup::BackupTypeFromName(asked);
+  if (type == backup::BackupType::kFull || type == backup::BackupType::kCopy ||
+      (type && backup::IsIncrement(*type))) {
+    return *type;
+  }
+  return base::InvalidArgument(fmt::format(
+      "\"{}\" is no type of backup; use full, copy, incremental or differential", asked));
 }
 
 void FillProgress(const base::Progress& progress, v1::ProgressUpdate* to) {
@@ -136,6 +148,8 @@ base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc
   options.database = request.database();
   options.repository = request.repository();
   options.requester = "backup run";
+  ASSIGN_OR_RETURN(options.type, TypeToTake(request.type()));
+  options.or_full = request.or_full();
   options.wait = std::chrono::milliseconds(std::clamp<int64_t>(request.wait_ms(), 0, kWaitMsMax));
   ASSIGN_OR_RETURN(const std::shared_ptr<BackupSession> session,
                    backups_.Begin(std::move(options)));
@@ -155,6 +169,7 @@ base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc
       }
     } else if (view.status.ok()) {
       FillBackup(view.document, request.repository(), response.mutable_result());
+      response.mutable_result()->set_note(view.note);
     } else {
       return view.status;
     }

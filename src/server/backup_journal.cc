@@ -45,6 +45,8 @@ base::Result<JournalledBackup> Read(env::Env& env, const std::string& path) {
     return base::Corruption(path + " is not the journal of a backup");
   }
   backup.options.type = *type;
+  const auto or_full = json.find("or_full");
+  backup.options.or_full = or_full != json.end() && *or_full == Json(true);
   return backup;
 }
 
@@ -58,6 +60,7 @@ base::Status SaveBackup(env::Env& env, const std::string& data_dir,
                   {"database", options.database},
                   {"requester", options.requester},
                   {"type", backup::BackupTypeName(options.type)},
+                  {"or_full", options.or_full},
                   {"repository", options.repository},
                   {"wait_ms", static_cast<uint64_t>(options.wait / std::chrono::milliseconds(1))},
                   {"attempt", backup.attempt}};

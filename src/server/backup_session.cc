@@ -226,8 +226,8 @@ void BackupSession::Report(const base::Status& status) {
         EventNumber::kBackupCompleted, Severity::kInfo, options_.database,
         options_.repository.empty()
             ? fmt::format("{} is complete: its requester has copied everything", what)
-            : fmt::format("{} is complete: {} bytes stored, read back and verified", what,
-                          done.document.bytes_stored));
+            : fmt::format("{} is complete: {} bytes stored, read back and verified{}{}", what,
+                          done.document.bytes_stored, done.note.empty() ? "" : "; ", done.note));
     return;
   }
   const backup::Writer::View writer = writer_.view();

@@ -6,7 +6,7 @@
 //   PrepareForSnapshot  the copy has replayed what it has
 //   Freeze, Thaw        a read transaction pins a position: nobody is kept from anything
 //   PostSnapshot        the position is known; the file for a requester that copies it itself
-//   (transfer)          into the repository, by RunFull; or by the requester, until it says so
+//   (transfer)          into the repository, by RunBackup; or by the requester, until it says so
 //   BackupComplete      stored data was read back; the document is there
 //   BackupShutdown      everything is given back, whatever happened; the writer is Stable
 //
@@ -51,6 +51,7 @@ class BackupSession {
     std::string database;
     std::string requester;
     backup::BackupType type = backup::BackupType::kFull;
+    bool or_full = false;          // take a full one if an increment has no base
     std::string repository;        // empty: the requester copies by itself
     bool expose = false;           // to it, as a SQLite file
     base::Duration wait{};         // for the turn; zero: fail at once
@@ -68,6 +69,7 @@ class BackupSession {
     bool ended = false;
     base::Status status;              // of an ended one
     backup::BackupDocument document;  // of a good one with a repository
+    std::string note;                 // why it is a full one and no increment
   };
 
   BackupSession(const ServerContext& context, CopyHost& host, const GroupCache& cache,

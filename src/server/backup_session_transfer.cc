@@ -84,11 +84,17 @@ base::Status BackupSession::Store() {
   options.software = fmt::format("understudy {}", rpc::kVersion);
   options.id = options_.id;
   options.type = options_.type;
+  options.or_full = options_.or_full;
   options.progress = ProgressSink();
   backup::ThreadExecutor executor;
   backup::BackupResult result =
-      backup::RunFull(context_.env, executor, *repository_, *snapshot_, options);
-  Publish([&](View& view) { view.document = result.document; });
+      backup::RunBackup(context_.env, executor, *repository_, *snapshot_, options);
+  Publish([&](View& view) {
+    view.document = result.document;
+    if (result.instead_of_increment.empty()) return;
+    view.note = fmt::format("taken as a full backup instead of {}: {}",
+                            backup::BackupTypeName(options_.type), result.instead_of_increment);
+  });
   return result.status;
 }
 

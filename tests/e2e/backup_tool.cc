@@ -2,7 +2,7 @@
 // Backs up and restores database files that nobody has open, without any server: what the
 // comparison with Litestream (litestream_test.py) drives.
 //
-//   backup_tool backup REPOSITORY NAME DATABASE SEQ       prints the document
+//   backup_tool backup REPOSITORY NAME DATABASE SEQ TYPE  prints the document
 //   backup_tool restore REPOSITORY NAME OUTPUT
 //   backup_tool verify REPOSITORY NAME ID
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ namespace understudy {
 namespace {
 
 base::Status Backup(const std::string& path, const std::string& name, const std::string& database,
-                    const std::string& seq) {
+                    const std::string& seq, const std::string& type_name) {
   env::Env& env = env::PosixEnv();
   backup::ThreadExecutor executor;
   ASSIGN_OR_RETURN(const auto repository, backup::Repository::OpenOrCreate(env, path));
@@ -30,8 +30,10 @@ base::Status Backup(const std::string& path, const std::string& name, const std:
                    backup::FileSnapshotSource::Open(
                        env, database, origin,
                        {base::Term(1), base::Seq(std::strtoull(seq.c_str(), nullptr, 10))}));
-  const backup::BackupResult result =
-      backup::RunFull(env, executor, *repository, *source, {.software = "backup_tool"});
+  const auto type = backup::BackupTypeFromName(type_name);
+  if (!type) return base::InvalidArgument(type_name + " is no type of backup");
+  const backup::BackupResult result = backup::RunBackup(
+      env, executor, *repository, *source, {.software = "backup_tool", .type = *type});
   if (result.status.ok()) fmt::print("{}", backup::ToJson(result.document));
   return result.status;
 }
@@ -53,8 +55,8 @@ base::Status Verify(const std::string& path, const std::string& name, const std:
 int Run(std::span<char*> arguments) {
   const std::string command = arguments.size() > 1 ? arguments[1] : "";
   base::Status status = base::InvalidArgument("usage: see the head of backup_tool.cc");
-  if (command == "backup" && arguments.size() == 6) {
-    status = Backup(arguments[2], arguments[3], arguments[4], arguments[5]);
+  if (command == "backup" && arguments.size() == 7) {
+    status = Backup(arguments[2], arguments[3], arguments[4], arguments[5], arguments[6]);
   } else if (command == "restore" && arguments.size() == 5) {
     status = Restore(arguments[2], arguments[3], arguments[4]);
   } else if (command == "verify" && arguments.size() == 5) {

@@ -5,7 +5,7 @@
 Makes SQLite databases of several page sizes, backs each up (backup_tool), restores it with ours, and lets
 Litestream's SQLite extension (npm package litestream-vfs-linux-amd64) hydrate the same repository: the same code as
 `litestream restore`. All three files must be equal byte for byte. A second backup at a later position is made on
-top, which Litestream has to find as the newest.
+top, which Litestream has to find as the newest; then backups of all types, in chains.
 
 usage: litestream_test.py BACKUP_TOOL CACHE_DIRECTORY
 Exit code 77: skipped, because npm or the sqlite3 shell is not there or the package cannot be had.
@@ -103,10 +103,10 @@ class Comparison:
             raise AssertionError(f"{arguments}: {done.stderr.strip()}")
         return done.stdout
 
-    def check(self, name, database, seq):
+    def check(self, name, database, seq, kind="full"):
         """Backs up, restores twice, compares."""
         repository = os.path.join(self.directory, "repository")
-        document = json.loads(self.run_tool("backup", repository, name, database, str(seq)))
+        document = json.loads(self.run_tool("backup", repository, name, database, str(seq), kind))
         ours = os.path.join(self.directory, f"{name}-{seq}-ours.db")
         theirs = os.path.join(self.directory, f"{name}-{seq}-theirs.db")
         self.run_tool("restore", repository, name, ours)
@@ -116,8 +116,23 @@ class Comparison:
                 raise AssertionError(f"{restored} is not {database}")
         with sqlite3.connect(ours) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        print(f"equal: {name} at seq {seq}, pages of {document['database']['page_size']}, "
+        print(f"equal: {name}, {kind} at seq {seq}, pages of {document['database']['page_size']}, "
               f"{document['bytes_pages']} bytes stored as {document['bytes_stored']}")
+
+
+def check_types(comparison, name, database):
+    """Chains of increments: Litestream reads them by their file names, without our documents."""
+    seq = 0x1_0000_0002
+    for kind in ("incremental", "incremental", "copy", "differential", "incremental", "differential", "full", "incremental"):
+        seq += 10
+        with sqlite3.connect(database) as db:
+            db.execute("UPDATE mail SET body = ? WHERE id % 97 = ?", (f"{kind} {seq}", seq % 97))
+            if kind == "differential":  # fewer pages, and others in their places
+                db.execute("DELETE FROM mail WHERE id % 5 = ?", (seq % 5,))
+                db.commit()
+                db.execute("VACUUM")
+        db.close()
+        comparison.check(name, database, seq, kind)
 
 
 def main():
@@ -133,6 +148,7 @@ def main():
             comparison.check(f"mail{page_size}", database, 17)
             make_database(database, page_size, 500)
             comparison.check(f"mail{page_size}", database, 0x1_0000_0002)
+            check_types(comparison, f"mail{page_size}", database)
 
 
 if __name__ == "__main__":
