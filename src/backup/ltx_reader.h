@@ -92,6 +92,8 @@ base::Result<SnapshotSums> ScanSnapshot(Executor& executor, const LtxFile& file,
 
 // Reads all pages of an increment, in order, on the caller's thread: `hashes`, of the pages before
 // it, become those after it. The result is the XXH3-128 of the file; kCorruption as above.
+// REQUIRES: file.CheckIncrement() is ok, and somebody else than the file knows its header's commit,
+// because so much memory is taken.
 base::Result<std::string> ScanIncrement(const LtxFile& file, const ScanOptions& options,
                                         std::vector<uint64_t>& hashes);
 

@@ -10,6 +10,8 @@
 namespace understudy {
 namespace {
 
+constexpr uint32_t kPagesMax = 1 << 16;  // of an increment
+
 class BytesFile final : public env::File {
  public:
   explicit BytesFile(base::ByteView bytes) : bytes_(bytes) {}
@@ -37,7 +39,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace backup = understudy::backup;
   auto file = backup::LtxFile::Open(
       std::make_unique<understudy::BytesFile>(understudy::base::ByteView(data, size)), "input");
-  if (!file.ok() || !(*file)->CheckSnapshot().ok()) return 0;
+  if (!file.ok()) return 0;
+  if ((*file)->CheckIncrement().ok() && (*file)->header().commit <= understudy::kPagesMax) {
+    std::vector<uint64_t> hashes;
+    backup::ScanIncrement(**file, {.phase = "fuzz"}, hashes).status().IgnoreError();
+    CHECK(hashes.size() == (*file)->header().commit);
+  }
+  if (!(*file)->CheckSnapshot().ok()) return 0;
   CHECK((*file)->header().commit <= size);
   uint64_t bytes = 0;
   backup::InlineExecutor executor;
