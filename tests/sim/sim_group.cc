@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <set>
 
 #include "base/diag.h"
 #include "rpc/admin_client.h"
@@ -24,6 +23,15 @@ namespace {
 constexpr base::Duration kLease = std::chrono::seconds(3);
 constexpr base::Duration kSettleLimit = std::chrono::minutes(5);
 constexpr const char* kDataDir = "/data";
+
+// How long after a daemon runs again an application may have gone on beside it.
+constexpr base::Duration kFenceGrace = std::chrono::seconds(6);
+
+// Mostly three: what more of them cost grows faster than what they find.
+int ServersBy(uint64_t chance) {
+  constexpr int kServers[] = {3, 3, 3, 3, 3, 4, 4, 5, 5, 7};
+  return kServers[chance % std::size(kServers)];
+}
 
 server::Config ConfigOf(const std::string& name) {
   server::Config config;
@@ -48,7 +56,8 @@ SimGroup::SimGroup(const SimOptions& options)
       scheduler_(clock_, options.seed ^ 0x5c4ed),
       store_(clock_),
       internet_(scheduler_, options.seed ^ 0x7e7) {
-  for (int i = 1; i <= options_.servers; ++i) {
+  const int servers = options_.servers != 0 ? options_.servers : ServersBy(options_.seed);
+  for (int i = 1; i <= servers; ++i) {
     auto machine = std::make_unique<Machine>();
     machine->name = fmt::format("s{}", i);
     machine->files = std::make_unique<SimFiles>(clock_, random_());
@@ -129,8 +138,9 @@ void SimGroup::Drive() {
   if (!result_.violations.empty()) return;
   if (options_.script) options_.script(*this);
   while (!options_.script && result_.faults < static_cast<uint64_t>(options_.faults)) {
-    scheduler_.Sleep(Between(0, 4000));
+    scheduler_.Sleep(Between(0, 2000));
     Fault();
+    NoteTerms();
     if (random_() % 8 == 0) HealAll();
   }
   HealAll();
@@ -193,6 +203,10 @@ void SimGroup::Boot(Machine& machine) {
 void SimGroup::StartServer(Machine& machine) {
   machine.server = scheduler_.NewProcess(machine.name);
   machine.server_up = true;
+  for (Down& down : downs_) {
+    if (down.server == machine.name) down.end = std::min(down.end, clock_.Now() + kFenceGrace);
+  }
+  downs_.push_back({machine.name, clock_.Now(), clock_.Now() + kFenceGrace});
   scheduler_.StartIn(machine.server, [this, &machine] { RunServer(machine); });
 }
 
@@ -200,6 +214,7 @@ void SimGroup::StartServer(Machine& machine) {
 void SimGroup::KillServer(Machine& machine) {
   const ProcessId server = machine.server;
   machine.server_up = false;
+  downs_.push_back({machine.name, clock_.Now(), base::SteadyTime::max()});
   scheduler_.Kill(server);
   internet_.Died(machine.name);
   machine.boots.back()->DropOwner(server);
@@ -210,6 +225,7 @@ void SimGroup::RunServer(Machine& machine) {
   while (true) {  // as systemd does; ends with the machine
     const Status status = RunServerOnce(machine);
     internet_.Close(machine.name);
+    downs_.push_back({machine.name, clock_.Now(), clock_.Now() + kFenceGrace});
     Say(fmt::format("the server {} ended: {}", machine.name, status.ToString()));
     scheduler_.Sleep(std::chrono::seconds(1));
   }
@@ -250,7 +266,7 @@ Status SimGroup::RunServerOnce(Machine& machine) {
 
 void SimGroup::RunApplication(Machine& machine) {
   while (true) {
-    scheduler_.Sleep(Between(5, 60));
+    scheduler_.Sleep(Between(5, 20 * static_cast<int>(machines_.size())));  // all of them: alike
     if (!writing_) continue;
     for (const std::string& database : options_.databases) TryToWrite(machine, database);
   }
@@ -318,9 +334,11 @@ void SimGroup::Fault() {
       if (!machine.up) return;
       if (options_.verbose) Say("freeze " + machine.name);
       const ProcessId frozen = machine.server;
+      const base::Duration length = Between(100, 9000);
       scheduler_.Freeze(frozen);
-      scheduler_.StartIn(driver_, [this, frozen] {
-        scheduler_.Sleep(Between(100, 9000));
+      downs_.push_back({machine.name, clock_.Now(), clock_.Now() + length + kFenceGrace});
+      scheduler_.StartIn(driver_, [this, frozen, length] {
+        scheduler_.Sleep(length);
         scheduler_.Thaw(frozen);
       });
       return;
@@ -417,54 +435,6 @@ void SimGroup::Settle() {
       }
     }
   }
-}
-
-std::vector<int64_t> SimGroup::RowsOf(Machine& machine, const std::string& database) {
-  std::vector<int64_t> rows;
-  bool done = false;
-  scheduler_.StartIn(machine.application, [&] {
-    auto connection = sqlite::Connection::Open(PathOf(database), {.read_only = true});
-    if (connection.ok()) {
-      auto statement = (*connection)->Prepare("SELECT id FROM t ORDER BY id");
-      while (statement.ok()) {
-        const auto row = statement->Step();
-        if (!row.ok() || !*row) break;
-        rows.push_back(statement->Int(0));
-      }
-      const auto check = (*connection)->QueryText("PRAGMA integrity_check");
-      if (!check.ok() || *check != "ok")
-        Violation(fmt::format("{} on {} is not sound", database, machine.name));
-    } else {
-      Violation(fmt::format("{} on {} cannot be opened", database, machine.name));
-    }
-    done = true;
-    scheduler_.Wake(&done, true);
-  });
-  while (!done) scheduler_.WaitFor(&done, std::chrono::seconds(1));
-  return rows;
-}
-
-// Lossless: every acknowledged row is there, on every copy; and copies are equal.
-void SimGroup::CheckDatabase(const std::string& database) {
-  const std::vector<int64_t> first = RowsOf(*machines_.front(), database);
-  for (const auto& machine : machines_) {
-    if (RowsOf(*machine, database) != first)
-      Violation(fmt::format("{} on {} differs from that on {}", database, machine->name,
-                            machines_.front()->name));
-  }
-  const std::set<int64_t> there(first.begin(), first.end());
-  int told = 0;
-  for (const auto& [row, by] : acknowledged_[database]) {
-    if (there.contains(row) || ++told > 3) continue;
-    const auto at =
-        std::chrono::duration<double>(by.end.time_since_epoch() - std::chrono::hours(1));
-    Violation(fmt::format("row {} of {}, acknowledged on {} at {:.4f}, is gone", row, database,
-                          by.server, at.count()));
-  }
-}
-
-void SimGroup::Check() {
-  for (const std::string& database : options_.databases) CheckDatabase(database);
 }
 
 }  // namespace understudy::sim

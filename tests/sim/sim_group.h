@@ -29,7 +29,7 @@ class SimGroup;
 
 struct SimOptions {
   uint64_t seed = 1;
-  int servers = 3;
+  int servers = 3;  // 0: 3 to 7, by the seed
   std::vector<std::string> databases = {"orders", "stock"};
   int faults = 30;
   bool verbose = false;                        // diagnostics of all servers, with simulated time
@@ -88,6 +88,12 @@ class SimGroup {
     base::SteadyTime end;
   };
 
+  struct Down {  // a time in which the daemon of a server was dead or frozen, or is not yet at work
+    std::string server;
+    base::SteadyTime begin;
+    base::SteadyTime end;
+  };
+
   void Drive();
   void SetUp();
   void Boot(Machine& machine);
@@ -102,6 +108,9 @@ class SimGroup {
   void HealAll();
   void Check();
   void CheckDatabase(const std::string& database);
+  void CheckOrderOfTerms(const std::string& database);
+  void NoteTerms();
+  bool IsExcepted(const Acknowledged& row) const;
   bool IsSettled(const std::string& database, std::string& why);
   std::vector<int64_t> RowsOf(Machine& machine, const std::string& database);
   Machine& Any() { return *machines_[random_() % machines_.size()]; }
@@ -123,6 +132,8 @@ class SimGroup {
   ProcessId driver_ = 0;
   int64_t next_row_ = 1;
   std::map<std::string, std::map<int64_t, Acknowledged>> acknowledged_;
+  std::map<std::string, std::map<uint64_t, std::string>> terms_;  // by database: their servers
+  std::vector<Down> downs_;
   bool writing_ = true;
   bool done_ = false;
   SimResult result_;
