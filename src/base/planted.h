@@ -14,7 +14,7 @@
 
 namespace understudy::base {
 inline bool IsPlanted(std::string_view bug) {
-  static const char* const planted = std::getenv("UNDERSTUDY_PLANT");
+  static const char* const planted = std::getenv("PLANTED_BUG");
   return planted != nullptr && bug == planted;
 }
 }  // namespace understudy::base

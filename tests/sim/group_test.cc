@@ -16,9 +16,11 @@ constexpr int kFaults = 60;  // of one seed
 
 void RunSeed(SimOptions options) {
   const SimResult result = SimGroup(options).Run();
-  fmt::print("seed {}: {} faults, {} acknowledged, {:.0f} s simulated in {} turns\n", options.seed,
-             result.faults, result.acknowledged,
-             std::chrono::duration<double>(result.simulated).count(), result.turns);
+  fmt::print(
+      "seed {}: {} faults, {} acknowledged, {} of {} backups restored, {:.0f} s simulated in {} "
+      "turns\n",
+      options.seed, result.faults, result.acknowledged, result.restored, result.backups,
+      std::chrono::duration<double>(result.simulated).count(), result.turns);
   for (const std::string& violation : result.violations) {
     ADD_FAILURE() << "seed " << options.seed << ": " << violation;
   }

@@ -15,10 +15,15 @@ namespace understudy::sim {
 using base::Result;
 
 std::vector<int64_t> SimGroup::RowsOf(Machine& machine, const std::string& database) {
+  return RowsOf(machine, PathOf(database), database + " on " + machine.name);
+}
+
+std::vector<int64_t> SimGroup::RowsOf(Machine& machine, const std::string& path,
+                                      const std::string& what) {
   std::vector<int64_t> rows;
   bool done = false;
   scheduler_.StartIn(machine.application, [&] {
-    auto connection = sqlite::Connection::Open(PathOf(database), {.read_only = true});
+    auto connection = sqlite::Connection::Open(path, {.read_only = true});
     if (connection.ok()) {
       auto statement = (*connection)->Prepare("SELECT id FROM t ORDER BY id");
       while (statement.ok()) {
@@ -27,10 +32,9 @@ std::vector<int64_t> SimGroup::RowsOf(Machine& machine, const std::string& datab
         rows.push_back(statement->Int(0));
       }
       const auto check = (*connection)->QueryText("PRAGMA integrity_check");
-      if (!check.ok() || *check != "ok")
-        Violation(fmt::format("{} on {} is not sound", database, machine.name));
+      if (!check.ok() || *check != "ok") Violation(what + " is not sound");
     } else {
-      Violation(fmt::format("{} on {} cannot be opened", database, machine.name));
+      Violation(what + " cannot be opened");
     }
     done = true;
     scheduler_.Wake(&done, true);
@@ -96,6 +100,7 @@ void SimGroup::Check() {
   for (const std::string& database : options_.databases) {
     CheckDatabase(database);
     CheckOrderOfTerms(database);
+    for (const auto& machine : machines_) CheckBackups(*machine, database);
   }
 }
 

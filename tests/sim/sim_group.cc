@@ -306,7 +306,7 @@ void SimGroup::Crash(Machine& machine) {
 void SimGroup::Fault() {
   ++result_.faults;
   Machine& machine = Any();
-  switch (random_() % 11) {
+  switch (random_() % 13) {
     case 0: {
       if (!machine.up) return Boot(machine);
       if (options_.verbose) Say("power cut of " + machine.name);
@@ -367,6 +367,12 @@ void SimGroup::Fault() {
       if (leases.empty()) return;
       if (options_.verbose) Say("a lease is lost");
       return store_.Revoke(leases[random_() % leases.size()]);
+    }
+    case 10:
+    case 11: {
+      const std::string& database = options_.databases[random_() % options_.databases.size()];
+      if (options_.verbose) Say(fmt::format("backup of {} on {}", database, machine.name));
+      return BackUp(machine, database, random_() % 2 == 0);
     }
     default: {
       v1::SwitchoverRequest request;

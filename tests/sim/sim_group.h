@@ -40,6 +40,8 @@ struct SimResult {
   std::vector<std::string> violations;
   uint64_t faults = 0;
   uint64_t acknowledged = 0;
+  uint64_t backups = 0;   // that were reported good
+  uint64_t restored = 0;  // in the end
   uint64_t turns = 0;
   base::Duration simulated{};
   std::map<std::string, uint64_t> terms;  // by database, at the end
@@ -113,6 +115,11 @@ class SimGroup {
   bool IsExcepted(const Acknowledged& row) const;
   bool IsSettled(const std::string& database, std::string& why);
   std::vector<int64_t> RowsOf(Machine& machine, const std::string& database);
+  std::vector<int64_t> RowsOf(Machine& machine, const std::string& path, const std::string& what);
+  void BackUp(Machine& machine, const std::string& database, bool increment);
+  void CheckBackups(Machine& machine, const std::string& database);
+  void CheckMoment(const std::string& what, const std::string& database,
+                   const std::vector<int64_t>& rows);
   Machine& Any() { return *machines_[random_() % machines_.size()]; }
   base::Duration Between(int low_ms, int high_ms);
   template <typename Request, typename Response>
@@ -134,6 +141,7 @@ class SimGroup {
   std::map<std::string, std::map<int64_t, Acknowledged>> acknowledged_;
   std::map<std::string, std::map<uint64_t, std::string>> terms_;  // by database: their servers
   std::vector<Down> downs_;
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> reported_;  // backups
   bool writing_ = true;
   bool done_ = false;
   SimResult result_;
