@@ -33,7 +33,7 @@ int ServersBy(uint64_t chance) {
   return kServers[chance % std::size(kServers)];
 }
 
-server::Config ConfigOf(const std::string& name) {
+server::Config ConfigOf(const std::string& name, uint64_t scrub_rate) {
   server::Config config;
   config.server.name = name;
   config.server.data_dir = kDataDir;
@@ -42,7 +42,8 @@ server::Config ConfigOf(const std::string& name) {
   config.ship.heartbeat = std::chrono::milliseconds(500);
   config.ship.silence_max = std::chrono::seconds(3);
   config.ship.retry_max = std::chrono::seconds(1);
-  config.scrub.rate = 0;
+  config.scrub.rate = scrub_rate;
+  config.scrub.every = std::chrono::seconds(1);
   config.lag.playdown_free_percent = 0;
   config.tls.off = true;
   return config;
@@ -182,7 +183,7 @@ void SimGroup::SetUp() {
     if (!added.ok()) return Violation("cannot add " + database + ": " + added.ToString());
     v1::SetDatabaseRequest dial;
     dial.set_database(database);
-    dial.set_dial("lossless");
+    dial.set_dial(options_.dial);
     v1::SetDatabaseResponse set;
     if (const Status status = Ask(home.name, dial, set); !status.ok())
       return Violation("cannot set the dial: " + status.ToString());
@@ -233,7 +234,7 @@ void SimGroup::RunServer(Machine& machine) {
 
 Status SimGroup::RunServerOnce(Machine& machine) {
   env::Env& env = *machine.files;
-  server::Settings settings(ConfigOf(machine.name));
+  server::Settings settings(ConfigOf(machine.name, options_.scrub_rate));
   ASSIGN_OR_RETURN(const server::DataDirectory directory, server::OpenDataDirectory(env, kDataDir));
   server::StartFence fence(env, directory.path, kLease);
   test::SimCoordinator coordinator(store_, [this, &machine] {
@@ -278,7 +279,7 @@ void SimGroup::TryToWrite(Machine& machine, const std::string& database) {
   auto connection =
       sqlite::Connection::Open(PathOf(database), {.busy_timeout = std::chrono::milliseconds(200)});
   if (!connection.ok()) return;
-  if (!(*connection)->Execute("PRAGMA synchronous=FULL").ok()) return;
+  if (!(*connection)->Execute("PRAGMA synchronous=" + options_.synchronous).ok()) return;
   const int64_t row = next_row_++;
   if (!(*connection)
            ->Execute(fmt::format("INSERT INTO t VALUES({}, '{}')", row, machine.name))
@@ -406,6 +407,24 @@ Status SimGroup::Switchover(const std::string& database, size_t asked, size_t ta
   request.set_target(machines_[target]->name);
   v1::SwitchoverResponse response;
   return Ask(machines_[asked]->name, request, response);
+}
+
+bool SimGroup::Damage(size_t server, const std::string& database) {
+  SimFiles& files = *machines_[server]->files;
+  const base::Result<env::FileStat> file = files.Stat(PathOf(database));
+  if (!file.ok() || file->size <= 100) return false;
+  return files.FlipBit(PathOf(database), 100 + random_() % (file->size - 100)).ok();
+}
+
+size_t SimGroup::CountFindings(const std::string& database) {
+  v1::StatusRequest request;
+  request.set_database(database);
+  v1::StatusResponse response;
+  if (!Ask(machines_[0]->name, request, response).ok()) return 0;
+  size_t count = 0;
+  for (const auto& copy : response.databases(0).copies())
+    count += static_cast<size_t>(copy.scrub().findings_size());
+  return count;
 }
 
 bool SimGroup::IsSettled(const std::string& database, std::string& why) {

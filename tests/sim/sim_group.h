@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/records.h"
 #include "sqlite/env_vfs.h"
 #include "testing/sim_clock.h"
 #include "testing/sim_scheduler.h"
@@ -32,6 +33,9 @@ struct SimOptions {
   int servers = 3;  // 0: 3 to 7, by the seed
   std::vector<std::string> databases = {"orders", "stock"};
   int faults = 30;
+  uint64_t scrub_rate = 0;  // bytes a second, of all copies, again and again; 0: never
+  std::string dial = "lossless";
+  std::string synchronous = "FULL";            // of the applications
   bool verbose = false;                        // diagnostics of all servers, with simulated time
   std::function<void(SimGroup&)> script = {};  // instead of faults by the seed
 };
@@ -62,10 +66,17 @@ class SimGroup {
   void Block(size_t from, size_t to) {
     internet_.Block(machines_[from]->name, machines_[to]->name);
   }
+  void SetWriting(bool writing) { writing_ = writing; }
+  void SetSlow(base::Duration most) { internet_.SetSlow(most); }
   void HealNetwork() { internet_.Heal(); }
   size_t CountRows(size_t server, const std::string& database) {
     return RowsOf(*machines_[server], database).size();
   }
+  // Anywhere in the copy's file but the header of page 1. False: it has no such byte.
+  bool Damage(size_t server, const std::string& database);
+  // That a scrub has found and not repaired, on all servers.
+  size_t CountFindings(const std::string& database);
+  size_t CountEvents(cluster::EventNumber number);
   void PowerCut(size_t server) { Crash(*machines_[server]); }
   void Boot(size_t server) { Boot(*machines_[server]); }
   base::Status Switchover(const std::string& database, size_t asked, size_t target);
@@ -109,7 +120,9 @@ class SimGroup {
   void Fault();
   void HealAll();
   void Check();
+  std::string TextOf(Machine& machine, const std::string& database);
   void CheckDatabase(const std::string& database);
+  bool IsKept(const std::string& server, const std::string& database);
   void CheckOrderOfTerms(const std::string& database);
   void NoteTerms();
   bool IsExcepted(const Acknowledged& row) const;
