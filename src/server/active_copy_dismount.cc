@@ -187,7 +187,9 @@ base::Result<ActiveCopy::Switched> ActiveCopy::FenceFor(const Switchover& how,
   if (!PLANTED("target-not-awaited")) RETURN_IF_ERROR(AwaitTarget(how.target, at.seq, until));
   SetState(State::kDismounting);
   RETURN_IF_ERROR(lock->SetReadOnlyMark(true));
-  const base::Status moved = MoveInRegistry(how);
+  // Durable before the other copy may be mounted: after a power cut this one must not be writable.
+  base::Status moved = PLANTED("moved-before-mark") ? base::Status() : lock->SyncWal();
+  if (moved.ok()) moved = MoveInRegistry(how);
   const bool unknown = moved.code() == base::Code::kUnavailable;
   if (!moved.ok() && !unknown) {
     RETURN_IF_ERROR(lock->SetReadOnlyMark(false));

@@ -115,6 +115,17 @@ void SimGroup::NoteTerms() {
   }
 }
 
+size_t SimGroup::ActiveOf(const std::string& database) {
+  const std::string key = cluster::Registry::kDatabasesPrefix + database;
+  const Result<cluster::KeyValue> pair = store_.Get(key);
+  CHECK(pair.ok());
+  const auto record = cluster::DatabaseFromJson(key, pair->value);
+  CHECK(record.ok());
+  size_t server = 0;
+  while (machines_[server]->name != record->active) ++server;
+  return server;
+}
+
 // While its daemon is dead or frozen, and until it is fenced, a copy may be written (guarantee 3).
 bool SimGroup::IsExcepted(const Acknowledged& row) const {
   return std::any_of(downs_.begin(), downs_.end(), [&](const Down& down) {

@@ -67,7 +67,7 @@ class SimGroup {
     internet_.Block(machines_[from]->name, machines_[to]->name);
   }
   void SetWriting(bool writing) { writing_ = writing; }
-  void SetSlow(base::Duration most) { internet_.SetSlow(most); }
+  void SetStreamDelay(base::Duration delay) { internet_.SetStreamDelay(delay); }
   void HealNetwork() { internet_.Heal(); }
   size_t CountRows(size_t server, const std::string& database) {
     return RowsOf(*machines_[server], database).size();
@@ -79,6 +79,12 @@ class SimGroup {
   size_t CountEvents(cluster::EventNumber number);
   void PowerCut(size_t server) { Crash(*machines_[server]); }
   void Boot(size_t server) { Boot(*machines_[server]); }
+  void BeginSwitchover(const std::string& database, size_t asked, size_t target) {
+    scheduler_.StartIn(driver_, [this, database, asked, target] {
+      Switchover(database, asked, target).IgnoreError();
+    });
+  }
+  size_t ActiveOf(const std::string& database);  // by the registry
   base::Status Switchover(const std::string& database, size_t asked, size_t target);
   void Sleep(base::Duration length) { scheduler_.Sleep(length); }
   void Settle();
