@@ -56,7 +56,7 @@ struct CopyRecord {
   uint64_t seed_bandwidth = 0;  // bytes a second; 0: what its server allows
   // The server whose copy gives the pages of this copy's seeds; empty, or one without a copy: the
   // active copy's.
-  std::string seed_from;
+  std::string seed_from{};
 
   bool operator==(const CopyRecord&) const = default;
 };
