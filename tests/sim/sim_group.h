@@ -135,6 +135,7 @@ class SimGroup {
   bool IsSettled(const std::string& database, std::string& why);
   std::vector<int64_t> RowsOf(Machine& machine, const std::string& database);
   std::vector<int64_t> RowsOf(Machine& machine, const std::string& path, const std::string& what);
+  void Reseed(Machine& machine);
   void BackUp(Machine& machine, const std::string& database, bool increment);
   void CheckBackups(Machine& machine, const std::string& database);
   void CheckMoment(const std::string& what, const std::string& database,
