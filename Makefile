@@ -17,9 +17,10 @@ export CCACHE_NOHASHDIR := 1
 CTEST := ctest --output-on-failure --no-tests=error --timeout 300 -j$(TEST_JOBS)
 # One program of unit tests for each folder of src/ that has any, and one for testing/.
 UNIT_TESTS := testing_test $(sort $(foreach f,$(wildcard src/*/*_test.cc),$(notdir $(patsubst %/,%,$(dir $f)))_test))
+PLANTED_TESTS := sim_test $(filter-out testing_test base_test cli_test etcd_test rpc_test tls_test web_test env_test,$(UNIT_TESTS))
 CXX_FILES = $(shell git ls-files -- 'src/*.cc' 'src/*.h' 'apps/*.cc' 'testing/*.cc' 'testing/*.h' 'tests/*.cc' 'tests/*.h' 'bench/*.cc' 'bench/*.h')
 
-.PHONY: build soak test demo bench format tidy asan tsan clang fuzz clean help deps configure
+.PHONY: build planted soak test demo bench format tidy asan tsan clang fuzz clean help deps configure
 
 build: configure  ## build the daemon, the command and the tests (installs what is missing)
 	@cmake --build $(BUILD) -j$(JOBS)
@@ -80,6 +81,11 @@ fuzz:  ## run every fuzz target for FUZZ_SECONDS (60) from its corpus
 	  name=$$(basename $$source .cc); mkdir -p build/fuzz/found/$$name; echo "== $$name"; \
 	  build/fuzz/tests/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/found/ \
 	    build/fuzz/found/$$name $$(ls -d tests/fuzz/corpus/$$name 2>/dev/null); done
+
+planted: deps  ## plant bugs and show that the tests find each (docs/planted-bugs.md)
+	@cmake --preset planted --log-level=NOTICE
+	@cmake --build build/planted -j$(JOBS) --target $(PLANTED_TESTS)
+	@tools/planted build/planted --document docs/planted-bugs.md
 
 soak: build  ## simulate groups with new seeds until stopped; keeps those that fail
 	@tools/soak $(BUILD)/tests/sim/sim_test

@@ -26,6 +26,22 @@ struct SimScheduler::Stack {
   uint8_t* base = nullptr;
 };
 
+// One that was used before, if there is one: its pages need not be made again.
+std::unique_ptr<SimScheduler::Stack> SimScheduler::TakeStack() {
+  if (spare_stacks_.empty()) return std::make_unique<Stack>();
+  std::unique_ptr<Stack> stack = std::move(spare_stacks_.back());
+  spare_stacks_.pop_back();
+  return stack;
+}
+
+// Of threads that never run again; not before the one that calls this has left its stack.
+void SimScheduler::ReuseStacks() {
+  for (const FiberPtr& fiber : done_) {
+    if (spare_stacks_.size() < kSpareStacksMax) spare_stacks_.push_back(std::move(fiber->stack));
+  }
+  done_.clear();
+}
+
 namespace {
 SimScheduler* entering = nullptr;  // makecontext passes integers only
 constexpr base::Duration kForEver = std::chrono::hours(24 * 365);
@@ -50,7 +66,7 @@ SimScheduler::ThreadId SimScheduler::StartIn(ProcessId process, std::function<vo
   fiber->id = next_thread_++;
   fiber->process = process;
   fiber->body = std::move(body);
-  fiber->stack = std::make_unique<Stack>();
+  fiber->stack = TakeStack();
   CHECK(::getcontext(&fiber->context) == 0);
   fiber->context.uc_stack.ss_sp = fiber->stack->base;
   fiber->context.uc_stack.ss_size = kStackBytes;
@@ -77,6 +93,7 @@ void SimScheduler::Enter(unsigned, unsigned) {
   fiber.ended = true;
   --self.processes_.at(fiber.process).threads;
   self.fibers_.erase(fiber.id);
+  self.done_.push_back(self.running_);
   self.Wake(&fiber, true);  // who joins it waits for its address
   self.SwitchAway();
 }
@@ -84,7 +101,7 @@ void SimScheduler::Enter(unsigned, unsigned) {
 void SimScheduler::SwitchAway() {
   CHECK(running_ != nullptr);
   // Nothing on this stack may own it: it may be the last that is done here.
-  ::swapcontext(&running_->context, &main_);
+  if (::_setjmp(running_->place) == 0) ::_longjmp(main_, 1);
 }
 
 void SimScheduler::Join(ThreadId thread) {
@@ -137,6 +154,9 @@ void SimScheduler::Wake(const void* what, bool all) {
 
 void SimScheduler::Kill(ProcessId process) {
   processes_.at(process).killed = true;
+  for (const auto& [id, fiber] : fibers_) {
+    if (fiber->process == process) done_.push_back(fiber);
+  }
   std::erase_if(fibers_, [&](const auto& each) { return each.second->process == process; });
   std::erase_if(ready_, [&](const FiberPtr& fiber) { return fiber->process == process; });
   parked_.erase(process);
@@ -196,6 +216,15 @@ SimScheduler::FiberPtr SimScheduler::Pick() {
   return nullptr;
 }
 
+// By _longjmp, which unlike swapcontext asks the kernel for nothing; a context is for the first
+// time.
+void SimScheduler::SwitchTo(Fiber& fiber) {
+  if (::_setjmp(main_) != 0) return;
+  if (std::exchange(fiber.begun, true)) ::_longjmp(fiber.place, 1);
+  entering = this;
+  ::setcontext(&fiber.context);
+}
+
 void SimScheduler::Run(const std::function<bool()>& done) {
   CHECK(running_ == nullptr);
   while (!done()) {
@@ -205,9 +234,9 @@ void SimScheduler::Run(const std::function<bool()>& done) {
     ++turns_;
     clock_.Advance(kTurn);
     running_ = std::move(next);
-    entering = this;
-    ::swapcontext(&main_, &running_->context);
+    SwitchTo(*running_);
     running_ = nullptr;
+    ReuseStacks();
   }
 }
 

@@ -10,6 +10,7 @@
 // Threading: confined to one thread, whose Run is the only thing that lets simulated threads run.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <deque>
@@ -30,6 +31,7 @@ class SimScheduler final : public base::Scheduler {
  public:
   using ProcessId = uint64_t;
   static constexpr size_t kStackBytes = 1 << 20;
+  static constexpr size_t kSpareStacksMax = 256;
   // What a thread's turn costs, so that none that never waits stops time.
   static constexpr base::Duration kTurn = std::chrono::microseconds(1);
   static constexpr base::Duration kYield = std::chrono::microseconds(100);
@@ -77,7 +79,9 @@ class SimScheduler final : public base::Scheduler {
     ProcessId process = 0;
     std::function<void()> body;
     std::unique_ptr<Stack> stack;
-    ucontext_t context{};
+    ucontext_t context{};  // where it begins
+    jmp_buf place;         // where it is, once it has begun
+    bool begun = false;
     uint64_t wait = 0;  // counts waits; a timer or an entry in waiting_ of an older one is stale
     bool waits = false;
     bool timed_out = false;
@@ -91,6 +95,9 @@ class SimScheduler final : public base::Scheduler {
 
   static void Enter(unsigned high, unsigned low);
   void SwitchAway();
+  void SwitchTo(Fiber& fiber);
+  std::unique_ptr<Stack> TakeStack();
+  void ReuseStacks();
   void Ready(const FiberPtr& fiber, bool timed_out);
   bool TakeTimers();
   FiberPtr Pick();
@@ -105,7 +112,9 @@ class SimScheduler final : public base::Scheduler {
   std::unordered_map<const void*, std::deque<Waiter>> waiting_;
   std::multimap<base::SteadyTime, Waiter> timers_;
   FiberPtr running_;
-  ucontext_t main_{};
+  jmp_buf main_;
+  std::vector<FiberPtr> done_;  // whose stacks are free once nobody is on them
+  std::vector<std::unique_ptr<Stack>> spare_stacks_;
   ThreadId next_thread_ = 1;
   ProcessId next_process_ = 1;
   uint64_t turns_ = 0;

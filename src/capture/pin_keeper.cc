@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capture/pin_keeper.h"
 
+#include "base/planted.h"
+
 namespace understudy::capture {
 
 using base::Result;
 using base::Status;
 
 bool PinKeeper::IsComplete(const WalCursor& captured) const {
+  if (PLANTED("pin-released-early")) return true;
   const std::optional<sqlite::WalIndexHeader> header = index_.ReadHeader();
   if (!header) return false;
   if (header->mx_frame == 0) return true;  // nothing there that could be lost

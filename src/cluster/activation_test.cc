@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace understudy::cluster {
 namespace {
 
@@ -62,6 +64,28 @@ TEST_F(ActiveManagerTest, ANewerTermBeatsMoreRecordsOfAnOlderOne) {
   copy("s3").durable = copy("s3").source_end = At(110, 2);
   how_.accept_any_loss = true;
   EXPECT_EQ(Choose().target(), "s3");
+}
+
+// Of random groups that any loss is accepted for, nobody has more than the one that is chosen, and
+// nobody with as much is preferred to it.
+TEST_F(ActiveManagerTest, TheBestOfRandomGroupsIsChosen) {
+  std::mt19937_64 random(11);
+  how_.accept_any_loss = true;
+  for (int round = 0; round < 1000; ++round) {
+    for (const char* server : {"s2", "s3"}) {
+      copy(server).durable = copy(server).source_end = At(100 + random() % 4, 1 + random() % 3);
+      record(server).preference = random() % 3;
+    }
+    const CopyView& other = Choose().target() == "s2" ? copy("s3") : copy("s2");
+    const CopyView& chosen = Choose().target() == "s2" ? copy("s2") : copy("s3");
+    ASSERT_EQ(chosen.server, Choose().target()) << round;
+    ASSERT_GE(chosen.durable, other.durable) << round;
+    const uint64_t mine = record(chosen.server).preference;
+    const uint64_t others = record(other.server).preference;
+    if (chosen.durable == other.durable && others != 0) {
+      ASSERT_TRUE(mine != 0 && mine <= others) << round;
+    }
+  }
 }
 
 TEST_F(ActiveManagerTest, ALaggedCopyIsTheLastResort) {

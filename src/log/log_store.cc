@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "log/log_store_state.h"
 
 namespace understudy::log {
@@ -52,7 +53,7 @@ base::Seq LogStore::State::FirstSeq() const {
 
 Status LogStore::State::Fail(const Status& status) {
   MutexLock lock(mutex);
-  if (failed.ok()) {
+  if (failed.ok() && !PLANTED("failed-sync-forgotten")) {
     failed = status.WithContext("log " + options.directory +
                                 " failed and takes nothing more until it is opened again");
   }
@@ -78,6 +79,7 @@ Status LogStore::State::CreateFile(const GenerationHeader& header) {
   ASSIGN_OR_RETURN(file, env.Open(path, env::OpenMode::kCreateNew));
   RETURN_IF_ERROR(file->WriteAt(0, EncodeGenerationHeader(header)));
   RETURN_IF_ERROR(file->Sync());
+  if (PLANTED("log-name-not-synced")) return Status();
   return env.SyncDirectory(options.directory);
 }
 
@@ -161,7 +163,7 @@ Status LogStore::State::SyncFile() {
     bytes = index.back().bytes;
   }
   CHECK(file != nullptr);  // what is not durable yet was written through it
-  RETURN_IF_ERROR(file->Sync());
+  if (!PLANTED("log-not-synced")) RETURN_IF_ERROR(file->Sync());
   MutexLock lock(mutex);
   index.back().durable_bytes = bytes;
   durable = chain.end().position;

@@ -2,6 +2,7 @@
 // How the active copy is dismounted: with the lease, by a person, at a stop, and by a switchover.
 #include <fmt/format.h>
 
+#include "base/planted.h"
 #include "server/active_copy.h"
 
 namespace understudy::server {
@@ -19,9 +20,12 @@ constexpr base::Duration kLockTryFor = std::chrono::milliseconds(200);
 // the mount mark stays, so that the rest is taken at the next mount.
 base::Status ActiveCopy::Fence(sqlite::PassiveWal& lock) {
   base::Status captured = base::Unavailable("capture was closed before");
-  if (capture_ != nullptr) captured = capture_->Close();
+  if (PLANTED("end-told-too-early"))
+    captured = {};
+  else if (capture_ != nullptr)
+    captured = capture_->Close();
   CloseCapture();
-  RETURN_IF_ERROR(lock.SetReadOnlyMark(true));
+  if (!PLANTED("fence-not-set")) RETURN_IF_ERROR(lock.SetReadOnlyMark(true));
   RETURN_IF_ERROR(lock.SyncWal());
   SetUnfenced(false);
   if (!captured.ok()) return captured;
@@ -180,10 +184,12 @@ base::Result<ActiveCopy::Switched> ActiveCopy::FenceFor(const Switchover& how,
   RETURN_IF_ERROR(capture_->CatchUp());
   const base::Position at = capture_->captured().position;
   NotifyListeners();
-  RETURN_IF_ERROR(AwaitTarget(how.target, at.seq, until));
+  if (!PLANTED("target-not-awaited")) RETURN_IF_ERROR(AwaitTarget(how.target, at.seq, until));
   SetState(State::kDismounting);
   RETURN_IF_ERROR(lock->SetReadOnlyMark(true));
-  const base::Status moved = MoveInRegistry(how);
+  // Durable before the other copy may be mounted: after a power cut this one must not be writable.
+  base::Status moved = PLANTED("moved-before-mark") ? base::Status() : lock->SyncWal();
+  if (moved.ok()) moved = MoveInRegistry(how);
   const bool unknown = moved.code() == base::Code::kUnavailable;
   if (!moved.ok() && !unknown) {
     RETURN_IF_ERROR(lock->SetReadOnlyMark(false));

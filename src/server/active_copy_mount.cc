@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/planted.h"
 #include "env/boot_id.h"
 #include "server/active_copy.h"
 #include "server/reseed_mark.h"
@@ -104,6 +105,7 @@ base::Result<Handover> ActiveCopy::PrepareMount() {
 }
 
 base::Status ActiveCopy::RollForward(log::LogStore& log) {
+  if (PLANTED("not-rolled-forward")) return {};
   ASSIGN_OR_RETURN(const server::RollForward done,
                    RollForwardAtMount(context_.env, Database(), log));
   if (done.records > 0) {

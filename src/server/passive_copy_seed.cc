@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/diag.h"
+#include "base/planted.h"
 #include "server/copy_pages.h"
 #include "server/passive_copy.h"
 
@@ -147,7 +148,7 @@ base::Status PassiveCopy::BeginSave(const base::Status& log_opened, base::Steady
   const std::optional<LostRange> lost =
       log_opened.ok() ? FindLost(history_ ? *history_ : kNone, end, mark_->diverged)
                       : std::optional(LostRange());
-  if (!lost) {
+  if (!lost || PLANTED("lost-log-not-kept")) {
     log_.reset();
     retry_at_ = now;
     return EnterStage(Stage::kRemoveLog);

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "base/planted.h"
+
 namespace understudy::ship {
 
 SeedReplay::SeedReplay(log::LogStore& log, SeedFile& file, const SeedJournal::State& seed,
@@ -69,7 +71,7 @@ base::Status SeedReplay::ApplyPart(const log::LogReader::Item& item) {
 
 base::Result<bool> SeedReplay::Prove() {
   RETURN_IF_ERROR(file_.Resize(at_.pages));
-  if (file_.table().checksum() != at_.checksum) {
+  if (file_.table().checksum() != at_.checksum && !PLANTED("seed-not-compared")) {
     return base::Diverged(fmt::format(
         "the seeded database has checksum {:016x} at {}, but the log says {:016x} ({} pages; {} of "
         "them could not be brought up to date)",

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
 #include "ship/position_check.h"
 #include "ship/seed_chunk.h"
 #include "ship/seed_journal.h"
@@ -345,6 +346,7 @@ void SeedSource::Core::Pack() {
   chunk.page_count = taken->page_count;
   chunk.at = taken->at.position;
   const std::vector<uint64_t> theirs = resync() ? hashes.Take() : std::vector<uint64_t>();
+  if (PLANTED("wrong-page-sent")) taken->images.back() ^= 1;
   packer.Pack(std::move(taken->images), layout.page_size, theirs, options.zstd_level, chunk);
   ready = std::move(chunk);
   taken.reset();

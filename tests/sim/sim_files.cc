@@ -129,6 +129,15 @@ void SimFiles::PowerCut(uint64_t seed) {
   memory_.PowerCut(seed);
 }
 
+Status SimFiles::FlipBit(const std::string& path, uint64_t offset) {
+  ASSIGN_OR_RETURN(const auto file, memory_.Open(path, env::OpenMode::kReadWrite));
+  uint8_t byte = 0;
+  ASSIGN_OR_RETURN(const size_t read, file->ReadAt(offset, {&byte, 1}));
+  if (read != 1) return base::NotFound(path + " is shorter");
+  byte = static_cast<uint8_t>(byte ^ (1U << (random_() % 8)));
+  return file->WriteAt(offset, {&byte, 1});
+}
+
 void SimFiles::DropOwner(uint64_t owner) {
   std::erase_if(armed_, [owner](const auto& each) { return each.second->owner() == owner; });
   std::erase_if(locks_, [owner](const auto& each) { return each.second.owner == owner; });

@@ -32,6 +32,10 @@ class SimFiles final : public env::Env {
   void LimitSpace(std::optional<uint64_t> more);
   // One read, write or sync fails, that many changes from now; a failed sync loses what it was for.
   void FailAfter(uint64_t changes) { fail_at_ = changes_ + changes; }
+  // Damage: one bit of a file is another one than was written.
+  base::Status FlipBit(const std::string& path, uint64_t offset);
+  // Neither crash nor failure is to come any more.
+  void Disarm() { crash_at_ = fail_at_ = 0; }
   void PowerCut(uint64_t seed);
   // Whose locks are whose; a process that dies loses its own.
   void SetOwner(std::function<uint64_t()> owner) { owner_ = std::move(owner); }

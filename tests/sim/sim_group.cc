@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <set>
 
 #include "base/diag.h"
 #include "rpc/admin_client.h"
@@ -25,7 +24,16 @@ constexpr base::Duration kLease = std::chrono::seconds(3);
 constexpr base::Duration kSettleLimit = std::chrono::minutes(5);
 constexpr const char* kDataDir = "/data";
 
-server::Config ConfigOf(const std::string& name) {
+// How long after a daemon runs again an application may have gone on beside it.
+constexpr base::Duration kFenceGrace = std::chrono::seconds(6);
+
+// Mostly three: what more of them cost grows faster than what they find.
+int ServersBy(uint64_t chance) {
+  constexpr int kServers[] = {3, 3, 3, 3, 3, 4, 4, 5, 5, 7};
+  return kServers[chance % std::size(kServers)];
+}
+
+server::Config ConfigOf(const std::string& name, uint64_t scrub_rate) {
   server::Config config;
   config.server.name = name;
   config.server.data_dir = kDataDir;
@@ -34,7 +42,8 @@ server::Config ConfigOf(const std::string& name) {
   config.ship.heartbeat = std::chrono::milliseconds(500);
   config.ship.silence_max = std::chrono::seconds(3);
   config.ship.retry_max = std::chrono::seconds(1);
-  config.scrub.rate = 0;
+  config.scrub.rate = scrub_rate;
+  config.scrub.every = std::chrono::seconds(1);
   config.lag.playdown_free_percent = 0;
   config.tls.off = true;
   return config;
@@ -48,7 +57,8 @@ SimGroup::SimGroup(const SimOptions& options)
       scheduler_(clock_, options.seed ^ 0x5c4ed),
       store_(clock_),
       internet_(scheduler_, options.seed ^ 0x7e7) {
-  for (int i = 1; i <= options_.servers; ++i) {
+  const int servers = options_.servers != 0 ? options_.servers : ServersBy(options_.seed);
+  for (int i = 1; i <= servers; ++i) {
     auto machine = std::make_unique<Machine>();
     machine->name = fmt::format("s{}", i);
     machine->files = std::make_unique<SimFiles>(clock_, random_());
@@ -131,8 +141,9 @@ void SimGroup::Drive() {
   if (!result_.violations.empty()) return;
   if (options_.script) options_.script(*this);
   while (!options_.script && result_.faults < static_cast<uint64_t>(options_.faults)) {
-    scheduler_.Sleep(Between(0, 4000));
+    scheduler_.Sleep(Between(0, 2000));
     Fault();
+    NoteTerms();
     if (random_() % 8 == 0) HealAll();
   }
   HealAll();
@@ -174,7 +185,7 @@ void SimGroup::SetUp() {
     if (!added.ok()) return Violation("cannot add " + database + ": " + added.ToString());
     v1::SetDatabaseRequest dial;
     dial.set_database(database);
-    dial.set_dial("lossless");
+    dial.set_dial(options_.dial);
     v1::SetDatabaseResponse set;
     if (const Status status = Ask(home.name, dial, set); !status.ok())
       return Violation("cannot set the dial: " + status.ToString());
@@ -195,6 +206,10 @@ void SimGroup::Boot(Machine& machine) {
 void SimGroup::StartServer(Machine& machine) {
   machine.server = scheduler_.NewProcess(machine.name);
   machine.server_up = true;
+  for (Down& down : downs_) {
+    if (down.server == machine.name) down.end = std::min(down.end, clock_.Now() + kFenceGrace);
+  }
+  downs_.push_back({machine.name, clock_.Now(), clock_.Now() + kFenceGrace});
   scheduler_.StartIn(machine.server, [this, &machine] { RunServer(machine); });
 }
 
@@ -202,6 +217,7 @@ void SimGroup::StartServer(Machine& machine) {
 void SimGroup::KillServer(Machine& machine) {
   const ProcessId server = machine.server;
   machine.server_up = false;
+  downs_.push_back({machine.name, clock_.Now(), base::SteadyTime::max()});
   scheduler_.Kill(server);
   internet_.Died(machine.name);
   machine.boots.back()->DropOwner(server);
@@ -212,6 +228,7 @@ void SimGroup::RunServer(Machine& machine) {
   while (true) {  // as systemd does; ends with the machine
     const Status status = RunServerOnce(machine);
     internet_.Close(machine.name);
+    downs_.push_back({machine.name, clock_.Now(), clock_.Now() + kFenceGrace});
     Say(fmt::format("the server {} ended: {}", machine.name, status.ToString()));
     scheduler_.Sleep(std::chrono::seconds(1));
   }
@@ -219,7 +236,7 @@ void SimGroup::RunServer(Machine& machine) {
 
 Status SimGroup::RunServerOnce(Machine& machine) {
   env::Env& env = *machine.files;
-  server::Settings settings(ConfigOf(machine.name));
+  server::Settings settings(ConfigOf(machine.name, options_.scrub_rate));
   ASSIGN_OR_RETURN(const server::DataDirectory directory, server::OpenDataDirectory(env, kDataDir));
   server::StartFence fence(env, directory.path, kLease);
   test::SimCoordinator coordinator(store_, [this, &machine] {
@@ -252,7 +269,7 @@ Status SimGroup::RunServerOnce(Machine& machine) {
 
 void SimGroup::RunApplication(Machine& machine) {
   while (true) {
-    scheduler_.Sleep(Between(5, 60));
+    scheduler_.Sleep(Between(5, 20 * static_cast<int>(machines_.size())));  // all of them: alike
     if (!writing_) continue;
     for (const std::string& database : options_.databases) TryToWrite(machine, database);
   }
@@ -264,7 +281,7 @@ void SimGroup::TryToWrite(Machine& machine, const std::string& database) {
   auto connection =
       sqlite::Connection::Open(PathOf(database), {.busy_timeout = std::chrono::milliseconds(200)});
   if (!connection.ok()) return;
-  if (!(*connection)->Execute("PRAGMA synchronous=FULL").ok()) return;
+  if (!(*connection)->Execute("PRAGMA synchronous=" + options_.synchronous).ok()) return;
   const int64_t row = next_row_++;
   if (!(*connection)
            ->Execute(fmt::format("INSERT INTO t VALUES({}, '{}')", row, machine.name))
@@ -292,7 +309,7 @@ void SimGroup::Crash(Machine& machine) {
 void SimGroup::Fault() {
   ++result_.faults;
   Machine& machine = Any();
-  switch (random_() % 12) {
+  switch (random_() % 14) {
     case 0: {
       if (!machine.up) return Boot(machine);
       if (options_.verbose) Say("power cut of " + machine.name);
@@ -320,9 +337,11 @@ void SimGroup::Fault() {
       if (!machine.up) return;
       if (options_.verbose) Say("freeze " + machine.name);
       const ProcessId frozen = machine.server;
+      const base::Duration length = Between(100, 9000);
       scheduler_.Freeze(frozen);
-      scheduler_.StartIn(driver_, [this, frozen] {
-        scheduler_.Sleep(Between(100, 9000));
+      downs_.push_back({machine.name, clock_.Now(), clock_.Now() + length + kFenceGrace});
+      scheduler_.StartIn(driver_, [this, frozen, length] {
+        scheduler_.Sleep(length);
         scheduler_.Thaw(frozen);
       });
       return;
@@ -352,20 +371,12 @@ void SimGroup::Fault() {
       if (options_.verbose) Say("a lease is lost");
       return store_.Revoke(leases[random_() % leases.size()]);
     }
-    case 10: {  // a copy is seeded anew, with the pages of another one
-      v1::ReseedCopyRequest request;
-      request.set_database(options_.databases[random_() % options_.databases.size()]);
-      request.set_server(machine.name);
-      request.set_full(random_() % 2 == 0);
-      const std::string from = Any().name;
-      if (from != machine.name) request.set_seed_from(from);
-      if (options_.verbose)
-        Say(fmt::format("reseed of {} on {} from {}", request.database(), machine.name, from));
-      scheduler_.StartIn(driver_, [this, request, asked = machine.name] {
-        v1::ReseedCopyResponse response;
-        Ask(asked, request, response).IgnoreError();  // it may be the active copy, or be down
-      });
-      return;
+    case 10: return Reseed(machine);
+    case 11:
+    case 12: {
+      const std::string& database = options_.databases[random_() % options_.databases.size()];
+      if (options_.verbose) Say(fmt::format("backup of {} on {}", database, machine.name));
+      return BackUp(machine, database, random_() % 2 == 0);
     }
     default: {
       v1::SwitchoverRequest request;
@@ -380,6 +391,22 @@ void SimGroup::Fault() {
       });
     }
   }
+}
+
+// A copy is seeded anew, with the pages of another one.
+void SimGroup::Reseed(Machine& machine) {
+  v1::ReseedCopyRequest request;
+  request.set_database(options_.databases[random_() % options_.databases.size()]);
+  request.set_server(machine.name);
+  request.set_full(random_() % 2 == 0);
+  const std::string from = Any().name;
+  if (from != machine.name) request.set_seed_from(from);
+  if (options_.verbose)
+    Say(fmt::format("reseed of {} on {} from {}", request.database(), machine.name, from));
+  scheduler_.StartIn(driver_, [this, request, asked = machine.name] {
+    v1::ReseedCopyResponse response;
+    Ask(asked, request, response).IgnoreError();  // it may be the active copy, or be down
+  });
 }
 
 void SimGroup::HealAll() {
@@ -399,6 +426,24 @@ Status SimGroup::Switchover(const std::string& database, size_t asked, size_t ta
   request.set_target(machines_[target]->name);
   v1::SwitchoverResponse response;
   return Ask(machines_[asked]->name, request, response);
+}
+
+bool SimGroup::Damage(size_t server, const std::string& database) {
+  SimFiles& files = *machines_[server]->files;
+  const base::Result<env::FileStat> file = files.Stat(PathOf(database));
+  if (!file.ok() || file->size <= 100) return false;
+  return files.FlipBit(PathOf(database), 100 + random_() % (file->size - 100)).ok();
+}
+
+size_t SimGroup::CountFindings(const std::string& database) {
+  v1::StatusRequest request;
+  request.set_database(database);
+  v1::StatusResponse response;
+  if (!Ask(machines_[0]->name, request, response).ok()) return 0;
+  size_t count = 0;
+  for (const auto& copy : response.databases(0).copies())
+    count += static_cast<size_t>(copy.scrub().findings_size());
+  return count;
 }
 
 bool SimGroup::IsSettled(const std::string& database, std::string& why) {
@@ -434,54 +479,6 @@ void SimGroup::Settle() {
       }
     }
   }
-}
-
-std::vector<int64_t> SimGroup::RowsOf(Machine& machine, const std::string& database) {
-  std::vector<int64_t> rows;
-  bool done = false;
-  scheduler_.StartIn(machine.application, [&] {
-    auto connection = sqlite::Connection::Open(PathOf(database), {.read_only = true});
-    if (connection.ok()) {
-      auto statement = (*connection)->Prepare("SELECT id FROM t ORDER BY id");
-      while (statement.ok()) {
-        const auto row = statement->Step();
-        if (!row.ok() || !*row) break;
-        rows.push_back(statement->Int(0));
-      }
-      const auto check = (*connection)->QueryText("PRAGMA integrity_check");
-      if (!check.ok() || *check != "ok")
-        Violation(fmt::format("{} on {} is not sound", database, machine.name));
-    } else {
-      Violation(fmt::format("{} on {} cannot be opened", database, machine.name));
-    }
-    done = true;
-    scheduler_.Wake(&done, true);
-  });
-  while (!done) scheduler_.WaitFor(&done, std::chrono::seconds(1));
-  return rows;
-}
-
-// Lossless: every acknowledged row is there, on every copy; and copies are equal.
-void SimGroup::CheckDatabase(const std::string& database) {
-  const std::vector<int64_t> first = RowsOf(*machines_.front(), database);
-  for (const auto& machine : machines_) {
-    if (RowsOf(*machine, database) != first)
-      Violation(fmt::format("{} on {} differs from that on {}", database, machine->name,
-                            machines_.front()->name));
-  }
-  const std::set<int64_t> there(first.begin(), first.end());
-  int told = 0;
-  for (const auto& [row, by] : acknowledged_[database]) {
-    if (there.contains(row) || ++told > 3) continue;
-    const auto at =
-        std::chrono::duration<double>(by.end.time_since_epoch() - std::chrono::hours(1));
-    Violation(fmt::format("row {} of {}, acknowledged on {} at {:.4f}, is gone", row, database,
-                          by.server, at.count()));
-  }
-}
-
-void SimGroup::Check() {
-  for (const std::string& database : options_.databases) CheckDatabase(database);
 }
 
 }  // namespace understudy::sim

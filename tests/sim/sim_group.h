@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/records.h"
 #include "sqlite/env_vfs.h"
 #include "testing/sim_clock.h"
 #include "testing/sim_scheduler.h"
@@ -29,9 +30,12 @@ class SimGroup;
 
 struct SimOptions {
   uint64_t seed = 1;
-  int servers = 3;
+  int servers = 3;  // 0: 3 to 7, by the seed
   std::vector<std::string> databases = {"orders", "stock"};
   int faults = 30;
+  uint64_t scrub_rate = 0;  // bytes a second, of all copies, again and again; 0: never
+  std::string dial = "lossless";
+  std::string synchronous = "FULL";            // of the applications
   bool verbose = false;                        // diagnostics of all servers, with simulated time
   std::function<void(SimGroup&)> script = {};  // instead of faults by the seed
 };
@@ -40,6 +44,8 @@ struct SimResult {
   std::vector<std::string> violations;
   uint64_t faults = 0;
   uint64_t acknowledged = 0;
+  uint64_t backups = 0;   // that were reported good
+  uint64_t restored = 0;  // in the end
   uint64_t turns = 0;
   base::Duration simulated{};
   std::map<std::string, uint64_t> terms;  // by database, at the end
@@ -60,12 +66,25 @@ class SimGroup {
   void Block(size_t from, size_t to) {
     internet_.Block(machines_[from]->name, machines_[to]->name);
   }
+  void SetWriting(bool writing) { writing_ = writing; }
+  void SetStreamDelay(base::Duration delay) { internet_.SetStreamDelay(delay); }
   void HealNetwork() { internet_.Heal(); }
   size_t CountRows(size_t server, const std::string& database) {
     return RowsOf(*machines_[server], database).size();
   }
+  // Anywhere in the copy's file but the header of page 1. False: it has no such byte.
+  bool Damage(size_t server, const std::string& database);
+  // That a scrub has found and not repaired, on all servers.
+  size_t CountFindings(const std::string& database);
+  size_t CountEvents(cluster::EventNumber number);
   void PowerCut(size_t server) { Crash(*machines_[server]); }
   void Boot(size_t server) { Boot(*machines_[server]); }
+  void BeginSwitchover(const std::string& database, size_t asked, size_t target) {
+    scheduler_.StartIn(driver_, [this, database, asked, target] {
+      Switchover(database, asked, target).IgnoreError();
+    });
+  }
+  size_t ActiveOf(const std::string& database);  // by the registry
   base::Status Switchover(const std::string& database, size_t asked, size_t target);
   void Sleep(base::Duration length) { scheduler_.Sleep(length); }
   void Settle();
@@ -88,6 +107,12 @@ class SimGroup {
     base::SteadyTime end;
   };
 
+  struct Down {  // a time in which the daemon of a server was dead or frozen, or is not yet at work
+    std::string server;
+    base::SteadyTime begin;
+    base::SteadyTime end;
+  };
+
   void Drive();
   void SetUp();
   void Boot(Machine& machine);
@@ -101,9 +126,20 @@ class SimGroup {
   void Fault();
   void HealAll();
   void Check();
+  std::string TextOf(Machine& machine, const std::string& database);
   void CheckDatabase(const std::string& database);
+  bool IsKept(const std::string& server, const std::string& database);
+  void CheckOrderOfTerms(const std::string& database);
+  void NoteTerms();
+  bool IsExcepted(const Acknowledged& row) const;
   bool IsSettled(const std::string& database, std::string& why);
   std::vector<int64_t> RowsOf(Machine& machine, const std::string& database);
+  std::vector<int64_t> RowsOf(Machine& machine, const std::string& path, const std::string& what);
+  void Reseed(Machine& machine);
+  void BackUp(Machine& machine, const std::string& database, bool increment);
+  void CheckBackups(Machine& machine, const std::string& database);
+  void CheckMoment(const std::string& what, const std::string& database,
+                   const std::vector<int64_t>& rows);
   Machine& Any() { return *machines_[random_() % machines_.size()]; }
   base::Duration Between(int low_ms, int high_ms);
   template <typename Request, typename Response>
@@ -123,6 +159,9 @@ class SimGroup {
   ProcessId driver_ = 0;
   int64_t next_row_ = 1;
   std::map<std::string, std::map<int64_t, Acknowledged>> acknowledged_;
+  std::map<std::string, std::map<uint64_t, std::string>> terms_;  // by database: their servers
+  std::vector<Down> downs_;
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> reported_;  // backups
   bool writing_ = true;
   bool done_ = false;
   SimResult result_;

@@ -87,7 +87,7 @@ class WireEnd final : public rpc::ShipStream {
       scheduler.WaitFor(&way.changed, std::chrono::seconds(1));
     }
     if (cancelled_ || Broken()) return false;
-    base::SteadyTime arrives = scheduler.Now() + internet_.Delay();
+    base::SteadyTime arrives = scheduler.Now() + internet_.Delay() + internet_.stream_delay();
     if (!way.items.empty()) arrives = std::max(arrives, way.items.back().arrives);
     item.arrives = arrives;
     way.items.push_back(std::move(item));

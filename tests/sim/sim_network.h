@@ -48,6 +48,9 @@ class SimInternet {
   void Block(const std::string& from, const std::string& to) { blocked_.insert({from, to}); }
   void Heal() { blocked_.clear(); }
   void SetSlow(base::Duration most) { slowest_ = most; }
+  // What log and seeds take in addition, as if their connections were full.
+  void SetStreamDelay(base::Duration delay) { stream_delay_ = delay; }
+  base::Duration stream_delay() const { return stream_delay_; }
   bool IsBlocked(const std::string& from, const std::string& to) const {
     return blocked_.contains({from, to});
   }
@@ -60,6 +63,7 @@ class SimInternet {
  private:
   test::SimScheduler& scheduler_;
   std::mt19937_64 random_;
+  base::Duration stream_delay_{};
   base::Duration slowest_ = std::chrono::milliseconds(1);
   std::map<std::string, Host> hosts_;
   std::set<std::pair<std::string, std::string>> blocked_;
