@@ -132,8 +132,8 @@ class Truncation(base.FailoverCase):
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr, "backup .* of the passive copy on s2, for backup exec.*RETRYABLE")
         waiting = subprocess.Popen([base.UNDERSTUDY, "backup", "run", "orders", "--from", "active", "--to",
-                                    self.repository], env=self.lab.environment, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
+                                    self.repository], env=self.lab.environment | {"UNDERSTUDY_SERVER": "s1"},
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(waiting.kill)
         base.wait_until(lambda: self.lab.ask("holds", "orders")["waiting"], "the second one waits")
         open(go, "w", encoding="ascii").close()
