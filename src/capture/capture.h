@@ -44,6 +44,7 @@ namespace understudy::capture {
 
 // Batches appended by one RunOnce at most.
 inline constexpr int kBatchesPerRun = 8;
+inline constexpr std::string_view kHoldName = "capture";  // of the log that a restart needs
 // How often a range of pages is read anew because a checkpoint wrote newer ones meanwhile; then the
 // write lock is taken.
 inline constexpr int kPageReadAttemptsMax = 10;

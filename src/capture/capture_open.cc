@@ -18,7 +18,6 @@ namespace {
 // Readers that use all four marks at once are rare and short.
 constexpr base::Duration kFirstPinWaitMax = std::chrono::seconds(5);
 constexpr size_t kCompareBytes = 4 << 20;
-constexpr const char* kHoldName = "capture";
 
 // A frame with these salts, number and running checksum can only be the one that was captured.
 Result<bool> HasFrame(const sqlite::WalIndexHeader& header, const sqlite::WalFile& wal,
@@ -279,7 +278,7 @@ Status Capture::SaveCheckpoint() {
   const log::LogEnd end = log_.end();
   RETURN_IF_ERROR(
       log::SaveCheckpoint(env_, options_.checkpoint_path, {options_.database, end, table_}));
-  log_.SetHold({.name = kHoldName,
+  log_.SetHold({.name = std::string(kHoldName),
                 .reason = "the page table was saved there; the next save moves it",
                 .seq = end.position.seq});
   checkpoint_at_log_bytes_ = counters_.log_bytes;

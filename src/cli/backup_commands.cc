@@ -9,6 +9,8 @@
 #include "cli/groups.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
+#include "cli/table.h"
+#include "cli/text_width.h"
 #include "cli/views.h"
 #include "rpc/protocol.h"
 
@@ -18,10 +20,12 @@ namespace {
 struct Arguments {
   std::string database;
   std::string id;
-  std::string from = "passive";
+  std::string from;
   std::string repository;
   std::string type = "full";
   bool or_full = false;
+  bool here = false;
+  bool explain = false;
   std::optional<base::Duration> wait;
 };
 
@@ -54,13 +58,21 @@ std::string Summary(const Json& backup, std::string_view done) {
 }
 
 // One attempt, on one server. `began`: it took the work on.
+struct Attempt {
+  bool began = false;
+  std::string server;    // that was chosen
+  std::string not_here;  // why that one and not the asked server; then there is no result
+};
+
 base::Result<Json> TakeBackup(Context& context, rpc::AdminClient& client,
-                              const v1::RunBackupRequest& request, bool& began) {
+                              const v1::RunBackupRequest& request, Attempt& attempt) {
   std::optional<Json> result;
   std::string note;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client.RunBackup(request, [&](const v1::RunBackupResponse& message) {
-    began = true;
+    attempt.server = message.server();
+    attempt.not_here = message.not_here();
+    attempt.began = true;
     if (message.has_progress()) view.Update(ToProgress(message.progress()));
     if (message.has_result()) {
       result = BackupJson(message.result());
@@ -69,6 +81,7 @@ base::Result<Json> TakeBackup(Context& context, rpc::AdminClient& client,
     return true;
   }));
   view.Finish();
+  if (!attempt.not_here.empty()) return Json();
   if (!result) return base::Internal("the server ended the backup without a result");
   if (!note.empty()) context.output().Note(note);
   return *result;
@@ -86,27 +99,76 @@ base::Result<Json> TakeBackupElsewhere(Context& context, rpc::AdminClient& asked
     if (!client.ok()) continue;
     context.output().Note(
         fmt::format("{}\nasking {} itself", SplitHint(why.message()).sentence, server.name()));
-    bool began = false;
-    base::Result<Json> result = TakeBackup(context, **client, request, began);
-    if (result.ok() || began) return result;
+    Attempt attempt;
+    base::Result<Json> result = TakeBackup(context, **client, request, attempt);
+    if (result.ok() || attempt.began) return result;
   }
   return why;
 }
 
+// Which copy would be read, and why not another.
+base::Status ExplainSource(Context& context, rpc::AdminClient& client, const Arguments& arguments) {
+  v1::ExplainBackupRequest request;
+  request.set_database(arguments.database);
+  request.set_from(arguments.from);
+  ASSIGN_OR_RETURN(const v1::ExplainBackupResponse answer,
+                   client.ExplainBackup(request, context.TimeoutOr(rpc::kLongCallTimeout)));
+  Json rows = Json::array();
+  for (const v1::BackupCandidate& candidate : answer.candidates()) {
+    rows.push_back({{"server", candidate.server()},
+                    {"role", candidate.role()},
+                    {"state", candidate.state()},
+                    {"eligible", candidate.eligible()},
+                    {"item", candidate.item().empty() ? Json() : Json(candidate.item())},
+                    {"verdict", candidate.verdict()}});
+  }
+  std::string text = fmt::format("policy {}: {}\n", answer.policy(),
+                                 answer.server().empty()
+                                     ? "no copy can be backed up"
+                                     : fmt::format("the copy on {} is backed up", answer.server()));
+  text += RenderTable(rows, {{"server"}, {"role"}, {"state"}, {"item"}, {"verdict"}},
+                      context.output().style());
+  context.output().Document(
+      Json{{"database", answer.database()},
+           {"policy", answer.policy()},
+           {"server", answer.server().empty() ? Json() : Json(answer.server())},
+           {"asked", answer.asked()},
+           {"candidates", std::move(rows)}},
+      text);
+  return {};
+}
+
+// Another server's turn is no failure: the same command may be scheduled on every server.
+void TellNotHere(Context& context, const Arguments& arguments, const Attempt& attempt) {
+  context.output().Document(
+      Json{{"backup", Json()}, {"server", attempt.server}, {"why", attempt.not_here}},
+      fmt::format("nothing to do here: the copy of {} on {} is backed up, for {}\n",
+                  arguments.database, attempt.server, Printable(attempt.not_here)));
+}
+
 base::Status RunBackup(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
+  if (arguments.explain) return ExplainSource(context, *client, arguments);
   v1::RunBackupRequest request;
   request.set_database(arguments.database);
   request.set_from(arguments.from);
   request.set_repository(Absolute(arguments.repository));
   request.set_type(arguments.type);
   request.set_or_full(arguments.or_full);
-  if (arguments.wait) request.set_wait_ms(*arguments.wait / std::chrono::milliseconds(1));
-  bool began = false;
-  base::Result<Json> result = TakeBackup(context, *client, request, began);
-  if (result.status().code() == base::Code::kUnavailable && !began && arguments.from == "passive")
+  request.set_wait_ms(arguments.wait.value_or(kBackupWaitDefault) / std::chrono::milliseconds(1));
+  request.set_here(arguments.here);
+  Attempt attempt;
+  base::Result<Json> result = TakeBackup(context, *client, request, attempt);
+  const bool any_passive = arguments.from.empty() || arguments.from == "passive";
+  if (result.status().code() == base::Code::kUnavailable && !attempt.began && any_passive &&
+      !arguments.here) {
     result = TakeBackupElsewhere(context, *client, request, result.status());
+  }
   RETURN_IF_ERROR(result.status());
+  if (!attempt.not_here.empty()) {
+    TellNotHere(context, arguments, attempt);
+    return {};
+  }
   context.output().Document(Json{{"backup", *result}}, Summary(*result, "complete and verified"));
   return {};
 }
@@ -203,10 +265,7 @@ void AddRepository(CLI::App& app, Arguments& arguments, const std::string& name)
 Runner DefineRun(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   app.add_option("DB", arguments->database, "the database")->required()->check(DatabaseName());
-  app.add_option("--from", arguments->from, "passive, active, or a server's name")
-      ->check(ServerName())
-      ->capture_default_str()
-      ->type_name("COPY");
+  AddSources(app, arguments->from);
   app.add_option("--type", arguments->type,
                  "full or copy: all pages; incremental: what has changed since the newest backup "
                  "that is no copy; differential: since the newest full one")
@@ -216,28 +275,27 @@ Runner DefineRun(CLI::App& app) {
   app.add_flag("--or-full", arguments->or_full,
                "take a full backup if there is nothing that an incremental or differential one "
                "could be based on");
+  app.add_flag("--here", arguments->here,
+               "only if the server that is asked is the one that is chosen; otherwise say which "
+               "is and end well, so that the same command can be scheduled on every server");
+  app.add_flag("--explain,--dry-run", arguments->explain,
+               "take no backup: show which copy would be read, and why not another");
   AddRepository(app, *arguments, "--to");
-  AddDuration(app, "--wait", arguments->wait,
-              "how long to wait while another backup of it runs (default: not at all)");
+  AddBackupWait(app, arguments->wait);
   return [arguments](Context& context) { return RunBackup(context, *arguments); };
 }
 
 Runner DefineExec(CLI::App& app) {
   auto exec = std::make_shared<BackupExec>();
   auto wait = std::make_shared<std::optional<base::Duration>>();
-  exec->from = "passive";
   app.add_option("DB", exec->database, "the database")->required()->check(DatabaseName());
-  app.add_option("--from", exec->from, "passive, active, or a server's name")
-      ->check(ServerName())
-      ->capture_default_str()
-      ->type_name("COPY");
-  AddDuration(app, "--wait", *wait,
-              "how long to wait while another backup of it runs (default: not at all)");
+  AddSources(app, exec->from);
+  AddBackupWait(app, *wait);
   app.add_option("COMMAND", exec->command,
                  "after --: the program and its arguments; {} is the path of the snapshot")
       ->required();
   return [exec, wait](Context& context) {
-    exec->wait = wait->value_or(base::Duration(0));
+    exec->wait = wait->value_or(kBackupWaitDefault);
     return RunBackupExec(context, *exec);
   };
 }
@@ -271,7 +329,7 @@ Group BackupCommands() {
           "Take, list and check backups",
           {{.name = "run",
             .summary = "Take a backup, from a passive copy unless told otherwise",
-            .example = "understudy backup run mail --from passive --to /srv/backups",
+            .example = "understudy backup run mail --from least-loaded,active --to /srv/backups",
             .define = DefineRun},
            {.name = "exec",
             .summary = "Let another program copy a consistent snapshot as a plain SQLite file",

@@ -10,6 +10,7 @@
 #include "cli/human.h"
 #include "cli/identity_file.h"
 #include "cli/lab_state.h"
+#include "cluster/backup_source.h"
 #include "rpc/protocol.h"
 
 namespace understudy::cli {
@@ -35,6 +36,30 @@ CLI::Validator NameValidator(const std::string& what) {
 
 CLI::Validator DatabaseName() { return NameValidator("database name"); }
 CLI::Validator ServerName() { return NameValidator("server name"); }
+
+CLI::Option* AddSources(CLI::App& app, std::string& target) {
+  return app
+      .add_option("--from", target,
+                  "which copy is read: passive, passive:SERVER, least-loaded, active, SERVER, or a "
+                  "list of these, the most wanted first (default: the group's BackupSourcePolicy)")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            const auto policy = cluster::ParseSourcePolicy(text);
+            return policy.ok() ? std::string() : policy.status().message();
+          },
+          ""))
+      ->type_name("LIST");
+}
+
+void AddBackupWait(CLI::App& app, std::optional<base::Duration>& wait) {
+  CLI::Option* const limit =
+      AddDuration(app, "--wait", wait,
+                  "how long to wait in the queue while another backup of it runs (default: 1h)");
+  app.add_flag_callback(
+         "--no-wait", [&wait] { wait = base::Duration(0); },
+         "fail at once, with the holder's name, while another backup of it runs")
+      ->excludes(limit);
+}
 
 CLI::Option* AddServers(CLI::App& app, const std::string& name, std::vector<std::string>& target,
                         const std::string& description) {

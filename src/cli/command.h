@@ -97,6 +97,11 @@ std::vector<Group> AllGroups();
 // Validators for CLI::Option::check and transform.
 CLI::Validator DatabaseName();
 CLI::Validator ServerName();
+// --from of a backup: a list of sources (cluster/backup_source.h).
+CLI::Option* AddSources(CLI::App& app, std::string& target);
+// --wait and --no-wait of a backup, for the turn among the backups of a database.
+inline constexpr base::Duration kBackupWaitDefault = std::chrono::hours(1);
+void AddBackupWait(CLI::App& app, std::optional<base::Duration>& wait);
 // "--copies s2,s3": names of servers, separated by commas.
 CLI::Option* AddServers(CLI::App& app, const std::string& name, std::vector<std::string>& target,
                         const std::string& description);

@@ -106,6 +106,37 @@ Runner DefineRemove(CLI::App& app) {
   return [arguments](Context& context) { return Remove(context, *arguments); };
 }
 
+struct SetArguments {
+  std::string name;
+  std::string circular;
+};
+
+base::Status Set(Context& context, const SetArguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SetDatabaseRequest request;
+  request.set_database(arguments.name);
+  if (!arguments.circular.empty()) request.set_circular_logging(arguments.circular == "on");
+  ASSIGN_OR_RETURN(const v1::SetDatabaseResponse answer,
+                   client->SetDatabase(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  const char* const how = answer.circular_logging()
+                              ? "on: log goes when it is old or backed up, and nobody holds it"
+                              : "off: log is kept until a full or incremental backup has it";
+  context.output().Document(
+      Json{{"database", arguments.name}, {"circular_logging", answer.circular_logging()}},
+      fmt::format("{}: circular logging {}\n", arguments.name, how));
+  return {};
+}
+
+Runner DefineSet(CLI::App& app) {
+  auto arguments = std::make_shared<SetArguments>();
+  app.add_option("DB", arguments->name, "the database")->required()->check(DatabaseName());
+  app.add_option("--circular-logging", arguments->circular,
+                 "off: log is kept until a full or incremental backup has it")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->required();
+  return [arguments](Context& context) { return Set(context, *arguments); };
+}
+
 }  // namespace
 
 Group DatabaseCommands() {
@@ -122,7 +153,11 @@ Group DatabaseCommands() {
            {.name = "remove",
             .summary = "Take a database out of the group; its active copy's file stays as it is",
             .example = "understudy db remove mail",
-            .define = DefineRemove}}};
+            .define = DefineRemove},
+           {.name = "set",
+            .summary = "Say whether log is kept until it is backed up",
+            .example = "understudy db set mail --circular-logging off",
+            .define = DefineSet}}};
 }
 
 }  // namespace understudy::cli

@@ -10,18 +10,19 @@ namespace {
 
 struct Arguments {
   std::string name;
-  uint64_t value = 0;
+  std::string value;
 };
 
 void Show(Context& context, const v1::GetSettingsResponse& answer) {
   Json rows = Json::array();
   for (const v1::GetSettingsResponse::Setting& setting : answer.settings()) {
-    rows.push_back({{"name", setting.name()},
-                    {"value", setting.value()},
-                    {"default", setting.initial()},
-                    {"min", setting.min()},
-                    {"max", setting.max()},
-                    {"meaning", setting.meaning()}});
+    rows.push_back(
+        {{"name", setting.name()},
+         {"value", setting.is_text() ? Json(setting.text()) : Json(setting.value())},
+         {"default", setting.is_text() ? Json(setting.initial_text()) : Json(setting.initial())},
+         {"min", setting.is_text() ? Json() : Json(setting.min())},
+         {"max", setting.is_text() ? Json() : Json(setting.max())},
+         {"meaning", setting.meaning()}});
   }
   context.output().Rows("settings", rows,
                         {{"name"},
@@ -47,7 +48,7 @@ base::Status Set(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
   v1::SetSettingRequest request;
   request.set_name(arguments.name);
-  request.set_value(arguments.value);
+  request.set_text(arguments.value);
   ASSIGN_OR_RETURN(const v1::GetSettingsResponse answer,
                    client->SetSetting(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
   Show(context, answer);
@@ -63,7 +64,8 @@ Runner DefineGet(CLI::App& app) {
 Runner DefineSet(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   app.add_option("NAME", arguments->name, "the setting")->required();
-  app.add_option("VALUE", arguments->value, "a number")->required();
+  app.add_option("VALUE", arguments->value, "a number; of BackupSourcePolicy a list of sources")
+      ->required();
   return [arguments](Context& context) { return Set(context, *arguments); };
 }
 

@@ -39,6 +39,7 @@ Json CopyJson(const v1::CopyStatus& copy) {
   row["seed_done"] = copy.seed_bytes_done();
   row["seed_total"] = copy.seed_bytes_total();
   row["seed_waits"] = TextOrNull(copy.seed_waits());
+  row["needs_resync"] = TextOrNull(copy.needs_resync());
   row["seed_source"] = TextOrNull(copy.seed_source());
   row["seeds_given"] = Json::array();
   for (const auto& seed : copy.seeds_given()) {
@@ -121,6 +122,11 @@ std::string Remarks(const Json& copy) {
   if (!copy["seed_waits"].is_null()) {
     text += fmt::format("  {}: waits to be {}: {}\n", server, resync ? "resynchronised" : "seeded",
                         Printable(copy["seed_waits"].get<std::string>()));
+  }
+  if (!copy["needs_resync"].is_null()) {
+    text +=
+        fmt::format("  {}: needs a resync by pages, which begins by itself when it is back: {}\n",
+                    server, Printable(copy["needs_resync"].get<std::string>()));
   }
   if (!copy["suspend_reason"].is_null()) {
     text += fmt::format("  {}: suspended: {}\n", server,

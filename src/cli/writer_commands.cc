@@ -16,7 +16,7 @@ namespace {
 
 struct Arguments {
   std::string database;
-  std::string from = "passive";
+  std::string from;
   std::string type = "copy";
   std::vector<std::string> faults;
   std::optional<base::Duration> wait;
@@ -119,7 +119,7 @@ base::Status Betest(Context& context, const Arguments& arguments) {
   request.set_from(arguments.from);
   request.set_type(arguments.type);
   request.set_requester("betest");
-  if (arguments.wait) request.set_wait_ms(*arguments.wait / std::chrono::milliseconds(1));
+  request.set_wait_ms(arguments.wait.value_or(kBackupWaitDefault) / std::chrono::milliseconds(1));
   if (arguments.limit) request.set_phase_limit_ms(*arguments.limit / std::chrono::milliseconds(1));
   for (const std::string& text : arguments.faults) {
     ASSIGN_OR_RETURN(*request.add_faults(), ParseFault(text));
@@ -159,10 +159,7 @@ base::Status Betest(Context& context, const Arguments& arguments) {
 Runner DefineBetest(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   app.add_option("DB", arguments->database, "the database")->required()->check(DatabaseName());
-  app.add_option("--from", arguments->from, "passive, active, or a server's name")
-      ->check(ServerName())
-      ->capture_default_str()
-      ->type_name("COPY");
+  AddSources(app, arguments->from);
   app.add_option("--type", arguments->type, "full or copy")
       ->check(CLI::IsMember({"full", "copy"}))
       ->capture_default_str();
@@ -170,8 +167,7 @@ Runner DefineBetest(CLI::App& app) {
                  "make an event fail: EVENT, EVENT=CODE (retryable, nonretryable, timeout, …), "
                  "EVENT=hang or EVENT=slow:5s; may be given again")
       ->type_name("FAULT");
-  AddDuration(app, "--wait", arguments->wait,
-              "how long to wait while another backup of it runs (default: not at all)");
+  AddBackupWait(app, arguments->wait);
   AddDuration(app, "--limit", arguments->limit, "for each event, instead of the group's settings");
   return [arguments](Context& context) { return Betest(context, *arguments); };
 }

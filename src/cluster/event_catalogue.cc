@@ -25,6 +25,13 @@ constexpr EventEntry kCatalogue[] = {
      "The server that ran it is dead or unreachable. The backup itself may go on.",
      "See 2043 and 2042 of that server. A link that is away for longer at times: raise "
      "BackupLeaseInMsec."},
+    {N::kLogTruncated, "log truncated",
+     "After a full or incremental backup, log that it has was removed from a copy.",
+     "The backup was read back and checked. What is still held is named.", ""},
+    {N::kLogNotTruncated, "log not truncated",
+     "After a full or incremental backup nothing of a copy's log could be removed.",
+     "Somebody holds it, whom the message names, or there was less than a log file.",
+     "`understudy holds DB` shows who holds what, and what would release it."},
     {N::kServerStarted, "server started", "A daemon has joined its group and serves its copies.",
      "It was started.", ""},
     {N::kServerStopped, "server stopped", "A daemon has stopped in an orderly way.",
@@ -197,6 +204,17 @@ constexpr EventEntry kCatalogue[] = {
      "Bring other copies back; else restore a backup."},
     {N::kScrubStopped, "scrub stopped", "A copy cannot be read again at the moment.",
      "The message says why.", "Mend what it names; the scrub goes on by itself."},
+    {N::kStragglerLetGo, "straggler let go",
+     "The active copy no longer keeps the log that a passive copy needs. When that copy is back it "
+     "is resynchronised by pages, by itself.",
+     "The copy was suspended, dead or slow for so long that more log was kept for it than "
+     "LogKeptForStragglerInMB, or the log's disk was nearly full.",
+     "Resume it or bring its server back; remove the copy if it will not return. "
+     "`understudy status DB` marks it until then."},
+    {N::kLogDiskLow, "log disk low",
+     "The disk of a copy's log is nearly full: log that is only wanted is let go.",
+     "Less is free than LooseTruncation_MinDiskFreeSpaceThresholdInMB.",
+     "Free some space there; `understudy holds DB` shows who keeps log."},
     {N::kConnectionLost, "connection lost",
      "The connection to another server was lost or could not be made. Log goes on from where it "
      "was once it is back.",

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "cluster/backup_source.h"
 #include "cluster/record_fields.h"
 
 namespace understudy::cluster {
@@ -20,6 +21,10 @@ constexpr std::array kDefinitions = {
     SettingDefinition{kPrepareTimeout, 300'000, 1'000, 86'400'000,
                       "PrepareForBackup and PrepareForSnapshot of a backup"},
     SettingDefinition{kFreezeTimeout, 60'000, 1'000, 600'000, "from Freeze to Thaw of a backup"},
+    SettingDefinition{kStragglerBound, 10'240, 1, uint64_t{1} << 30,
+                      "log kept for a copy that does not follow; then it needs a resync by pages"},
+    SettingDefinition{kLogDiskFreeMin, 512, 0, uint64_t{1} << 40,
+                      "with less free on the log's disk, log is let go that is only wanted"},
 };
 
 const SettingDefinition* FindDefinition(std::string_view name) {
@@ -39,7 +44,8 @@ base::Result<SettingDefinition> GroupSettings::Find(std::string_view name) {
   for (const SettingDefinition& setting : kDefinitions) {
     known += fmt::format("{}{}", known.empty() ? "" : ", ", setting.name);
   }
-  return base::NotFound(fmt::format("there is no setting {}\nknown are {}", name, known));
+  return base::NotFound(
+      fmt::format("there is no setting {}\nknown are {}, {}", name, known, kBackupSourcePolicy));
 }
 
 uint64_t GroupSettings::Get(std::string_view name) const {
@@ -63,9 +69,17 @@ base::Status GroupSettings::Set(std::string_view name, uint64_t value) {
   return {};
 }
 
+base::Status GroupSettings::SetBackupSourcePolicy(const std::string& policy) {
+  ASSIGN_OR_RETURN(const SourcePolicy parsed, ParseSourcePolicy(policy));
+  source_policy_ = ToString(parsed);
+  if (source_policy_ == kBackupSourcePolicyInitial) source_policy_.clear();
+  return {};
+}
+
 std::string GroupSettings::ToJson() const {
   Json json = Json::object();
   for (const auto& [name, value] : changed_) json[name] = value;
+  if (!source_policy_.empty()) json[std::string(kBackupSourcePolicy)] = source_policy_;
   return DumpRecord(json);
 }
 
@@ -78,6 +92,10 @@ base::Result<GroupSettings> GroupSettings::FromJson(std::string_view key, const 
     fields.Get(std::string(definition.name).c_str(), value);
     settings.Set(definition.name, value).IgnoreError();  // out of bounds: the initial one holds
   }
+  std::string policy(kBackupSourcePolicyInitial);
+  fields.Get(std::string(kBackupSourcePolicy).c_str(), policy);
+  settings.SetBackupSourcePolicy(policy)
+      .IgnoreError();  // of another version: the initial one holds
   RETURN_IF_ERROR(fields.status());
   return settings;
 }

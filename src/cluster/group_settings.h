@@ -29,7 +29,16 @@ inline constexpr std::string_view kQueryLogRangeTimeout = "QueryLogRangeTimeoutI
 inline constexpr std::string_view kBackupLease = "BackupLeaseInMsec";
 inline constexpr std::string_view kRequesterTimeout = "BackupRequesterTimeoutInMsec";
 inline constexpr std::string_view kPrepareTimeout = "PrepareForBackupTimeoutInMsec";
+inline constexpr std::string_view kStragglerBound = "LogKeptForStragglerInMB";
+inline constexpr std::string_view kLogDiskFreeMin = "LooseTruncation_MinDiskFreeSpaceThresholdInMB";
 inline constexpr std::string_view kFreezeTimeout = "FreezeTimeoutInMsec";
+
+// A list of sources (cluster/backup_source.h), for backups that name none.
+inline constexpr std::string_view kBackupSourcePolicy = "BackupSourcePolicy";
+inline constexpr std::string_view kBackupSourcePolicyInitial = "passive";
+inline constexpr std::string_view kBackupSourcePolicyMeaning =
+    "which copy a backup without --from reads: a list of passive, passive:SERVER, least-loaded, "
+    "active, SERVER";
 
 class GroupSettings {
  public:
@@ -45,11 +54,19 @@ class GroupSettings {
   // kInvalidArgument names the bounds.
   base::Status Set(std::string_view name, uint64_t value);
 
+  // The one setting that is no number.
+  std::string backup_source_policy() const {
+    return source_policy_.empty() ? std::string(kBackupSourcePolicyInitial) : source_policy_;
+  }
+  // kInvalidArgument says what a policy can be.
+  base::Status SetBackupSourcePolicy(const std::string& policy);
+
   std::string ToJson() const;
   // Values out of bounds or unknown, of another version, are ignored.
   static base::Result<GroupSettings> FromJson(std::string_view key, const std::string& text);
 
  private:
+  std::string source_policy_;                             // empty: the initial one
   std::map<std::string, uint64_t, std::less<>> changed_;  // those that are not the initial value
 };
 

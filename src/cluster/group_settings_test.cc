@@ -52,5 +52,19 @@ TEST(GroupSettings, OfAnotherVersionAreReadAsFarAsTheyAreKnown) {
             base::Code::kCorruption);
 }
 
+TEST(GroupSettings, ABackupSourcePolicyIsCheckedAndKept) {
+  GroupSettings settings;
+  EXPECT_EQ(settings.backup_source_policy(), "passive");
+  ASSERT_TRUE(settings.SetBackupSourcePolicy("passive:s3, active").ok());
+  const auto again = GroupSettings::FromJson("settings", settings.ToJson());
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->backup_source_policy(), "passive:s3,active");
+  EXPECT_EQ(settings.SetBackupSourcePolicy("passive;").code(), base::Code::kInvalidArgument);
+  EXPECT_EQ(settings.backup_source_policy(), "passive:s3,active");
+  const auto foreign = GroupSettings::FromJson("settings", R"({"BackupSourcePolicy": "???"})");
+  ASSERT_TRUE(foreign.ok());
+  EXPECT_EQ(foreign->backup_source_policy(), "passive");
+}
+
 }  // namespace
 }  // namespace understudy::cluster

@@ -77,6 +77,12 @@ class RecordFields {
     Fail(fmt::format("{} is not a list", name));
     return nullptr;
   }
+  const Json* Object(const char* name) {
+    const Json* field = Find(name);
+    if (field == nullptr || field->is_object()) return field;
+    Fail(fmt::format("{} is not an object", name));
+    return nullptr;
+  }
   void Require(bool condition, std::string_view what) {
     if (!condition) Fail(std::string(what));
   }

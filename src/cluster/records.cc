@@ -13,6 +13,14 @@ const CopyRecord* DatabaseRecord::FindCopy(std::string_view server) const {
                                   [&](const CopyRecord& copy) { return copy.server == server; });
   return found == copies.end() ? nullptr : &*found;
 }
+base::Seq DatabaseRecord::BackedUpTo() const {
+  base::Seq to = backed_up.at.seq;
+  for (const TermStart& start : history) {
+    if (start.term > backed_up.at.term) to = std::min(to, start.after.seq);
+  }
+  return to;
+}
+
 CopyRecord* DatabaseRecord::FindCopy(std::string_view server) {
   return const_cast<CopyRecord*>(std::as_const(*this).FindCopy(server));
 }
@@ -94,7 +102,13 @@ std::string ToJson(const DatabaseRecord& record) {
                      {"dial", MountDialName(record.dial)},
                      {"dismounted", record.dismounted},
                      {"move_reason", record.move_reason},
-                     {"history", std::move(history)}});
+                     {"history", std::move(history)},
+                     {"circular_logging", record.circular_logging},
+                     {"backed_up",
+                      {{"id", record.backed_up.id},
+                       {"type", record.backed_up.type},
+                       {"at", ToObject(record.backed_up.at)},
+                       {"time", base::ToRfc3339(record.backed_up.time)}}}});
 }
 
 std::string ToJson(const GroupRecord& record) {
@@ -199,6 +213,15 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
     for (const Json& item : *history) {
       ASSIGN_OR_RETURN(record.history.emplace_back(), TermStartFromJson(key, item));
     }
+  }
+  fields.Get("circular_logging", record.circular_logging);
+  if (const Json* backed_up = fields.Object("backed_up"); backed_up != nullptr) {
+    RecordFields inner(key, *backed_up);
+    inner.Get("id", record.backed_up.id);
+    inner.Get("type", record.backed_up.type);
+    inner.Get("at", record.backed_up.at);
+    inner.Get("time", record.backed_up.time);
+    RETURN_IF_ERROR(inner.status());
   }
   fields.Require(!record.name.empty() && !record.active.empty(), "lacks a name or active server");
   RETURN_IF_ERROR(fields.status());

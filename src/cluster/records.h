@@ -86,6 +86,17 @@ struct TermStart {
   bool operator==(const TermStart&) const = default;
 };
 
+// The newest backup that lets log go: full or incremental, into a repository, read back and
+// checked.
+struct BackedUp {
+  std::string id;  // empty: there was none
+  std::string type;
+  base::Position at;
+  base::WallTime time;
+
+  bool operator==(const BackedUp&) const = default;
+};
+
 struct DatabaseRecord {
   std::string name;
   base::DatabaseId id;
@@ -98,10 +109,16 @@ struct DatabaseRecord {
   bool dismounted = false;         // by an administrator: mounted by nobody until told otherwise
   std::string move_reason;         // why `active` was changed last; for the next mount's history
   std::vector<TermStart> history;  // oldest first
-  Revision modified = 0;           // not in the record: for compare-and-set
+  // Log goes whether it is backed up or not; else it is kept until it is (log_keeper.h).
+  bool circular_logging = true;
+  BackedUp backed_up;
+  Revision modified = 0;  // not in the record: for compare-and-set
 
   const CopyRecord* FindCopy(std::string_view server) const;
   CopyRecord* FindCopy(std::string_view server);
+  // As far as `backed_up` reaches into this history: after a failover with loss it may be of
+  // commits that the group went on without.
+  base::Seq BackedUpTo() const;
 };
 
 // What holds for the whole group.
@@ -138,6 +155,8 @@ enum class EventNumber : uint32_t {
   kSurrogateCompleted = 213,
   kSurrogateFailed = 214,
   kSurrogateExpired = 215,
+  kLogTruncated = 224,
+  kLogNotTruncated = 225,
   kServerStarted = 2001,
   kServerStopped = 2002,
   kServerLost = 2003,
@@ -189,6 +208,8 @@ enum class EventNumber : uint32_t {
   kDamageRepaired = 2081,
   kDamageNotRepaired = 2082,
   kScrubStopped = 2083,
+  kStragglerLetGo = 2085,  // log that a copy needs is no longer kept for it
+  kLogDiskLow = 2086,
   kHookFailed = 2060,
   kServerJoined = 2070,
   kServerRemoved = 2071,

@@ -187,6 +187,18 @@ base::Result<bool> Registry::Move(const DatabaseRecord& seen, const std::string&
   return result.committed;
 }
 
+base::Status Registry::NoteBackedUp(const std::string& database, base::DatabaseId id,
+                                    const BackedUp& backed_up) {
+  const auto edit = [&](DatabaseRecord& record) -> base::Status {
+    if (record.id != id) {
+      return base::NotFound(fmt::format("{} is another database now", database));
+    }
+    if (record.backed_up.at < backed_up.at) record.backed_up = backed_up;
+    return {};
+  };
+  return UpdateDatabase(database, edit).status();
+}
+
 base::Result<bool> Registry::FailOver(const DatabaseRecord& seen, const std::string& target) {
   return Move(seen, target, "failover", {{AliveKey(seen.active), 0}});
 }
@@ -224,13 +236,17 @@ base::Result<GroupSettings> Registry::Settings() {
 }
 
 base::Result<GroupSettings> Registry::SetSetting(const std::string& name, uint64_t value) {
+  return UpdateSettings([&](GroupSettings& settings) { return settings.Set(name, value); });
+}
+
+base::Result<GroupSettings> Registry::UpdateSettings(const SettingsEdit& edit) {
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     ASSIGN_OR_RETURN(const std::optional<KeyValue> pair, Find(coordinator_, kSettingsKey));
     GroupSettings settings;
     if (pair) {
       ASSIGN_OR_RETURN(settings, GroupSettings::FromJson(kSettingsKey, pair->value));
     }
-    RETURN_IF_ERROR(settings.Set(name, value));
+    RETURN_IF_ERROR(edit(settings));
     ASSIGN_OR_RETURN(const TxnResult result,
                      coordinator_.Txn({{kSettingsKey, pair ? pair->modified : 0}},
                                       {Operation::Put(kSettingsKey, settings.ToJson())}));

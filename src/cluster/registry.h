@@ -72,6 +72,10 @@ class Registry {
   };
   base::Result<DatabaseRecord> TakeTerm(const Mounting& mounting);
 
+  // Log up to there may go, on every copy. Older backups than the one that is known change nothing.
+  base::Status NoteBackedUp(const std::string& database, base::DatabaseId id,
+                            const BackedUp& backed_up);
+
   // Makes `target` the active server if nobody has changed `seen` and `seen.active` still has no
   // lease: false if either is not so.
   base::Result<bool> FailOver(const DatabaseRecord& seen, const std::string& target);
@@ -82,6 +86,8 @@ class Registry {
   using GroupEdit = std::function<void(GroupRecord&)>;
   base::Result<GroupRecord> UpdateGroup(const GroupEdit& edit);
   base::Result<GroupSettings> Settings();
+  using SettingsEdit = std::function<base::Status(GroupSettings&)>;
+  base::Result<GroupSettings> UpdateSettings(const SettingsEdit& edit);
   base::Result<GroupSettings> SetSetting(const std::string& name, uint64_t value);
   // Servers on which nothing is to be mounted.
   base::Result<std::set<std::string>> Maintenance();

@@ -57,6 +57,38 @@ TEST_F(RegistryTest, DatabaseRecordComesBackAsItWas) {
   EXPECT_TRUE(found->copies[1].suspended);
 }
 
+BackedUp Backup(const std::string& id, uint64_t term, uint64_t seq) {
+  return {id, "full", {base::Term(term), base::Seq(seq)}, base::WallTime{1000}};
+}
+
+TEST_F(RegistryTest, TheNewestBackupIsKept) {
+  ASSERT_TRUE(registry_->CreateDatabase(Orders()).ok());
+  const base::DatabaseId id = Orders().id;
+  EXPECT_TRUE(registry_->FindDatabase("orders")->circular_logging);
+  ASSERT_TRUE(registry_->NoteBackedUp("orders", id, Backup("b1", 1, 100)).ok());
+  ASSERT_TRUE(registry_->NoteBackedUp("orders", id, Backup("b0", 1, 50)).ok());
+  EXPECT_EQ(registry_->FindDatabase("orders")->backed_up, Backup("b1", 1, 100));
+  EXPECT_EQ(registry_->NoteBackedUp("orders", base::DatabaseId(), Backup("b2", 2, 200)).code(),
+            base::Code::kNotFound);
+}
+
+TEST(DatabaseRecord, ABackupCountsAsFarAsTheHistoryHasIt) {
+  DatabaseRecord record;
+  EXPECT_EQ(record.BackedUpTo(), base::Seq(0));
+  record.backed_up = Backup("b1", 2, 100);
+  EXPECT_EQ(record.BackedUpTo(), base::Seq(100));
+  TermStart start;
+  start.term = base::Term(2);
+  start.after = {base::Term(1), base::Seq(10)};
+  record.history.push_back(start);
+  start.term = base::Term(3);
+  start.after = {base::Term(2), base::Seq(150)};
+  record.history.push_back(start);
+  EXPECT_EQ(record.BackedUpTo(), base::Seq(100));
+  record.history.back().after.seq = base::Seq(80);  // a failover that lost 81 to 100
+  EXPECT_EQ(record.BackedUpTo(), base::Seq(80));
+}
+
 TEST_F(RegistryTest, ASecondDatabaseOfTheNameIsRefused) {
   ASSERT_TRUE(registry_->CreateDatabase(Orders()).ok());
   EXPECT_EQ(registry_->CreateDatabase(Orders()).code(), base::Code::kAlreadyExists);

@@ -66,6 +66,8 @@ class AdminBackend {
   virtual base::Result<v1::WritersResponse> Writers(const v1::WritersRequest&) = 0;
   virtual base::Result<v1::AnnounceBackupResponse> AnnounceBackup(
       const v1::AnnounceBackupRequest&) = 0;
+  virtual base::Result<v1::ExplainBackupResponse> ExplainBackup(
+      const v1::ExplainBackupRequest&) = 0;
   virtual base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) = 0;
   virtual base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) = 0;
   virtual base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) = 0;

@@ -244,6 +244,10 @@ base::Result<v1::AnnounceBackupResponse> AdminClient::AnnounceBackup(
     const v1::AnnounceBackupRequest& request, base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::AnnounceBackup, request, timeout);
 }
+base::Result<v1::ExplainBackupResponse> AdminClient::ExplainBackup(
+    const v1::ExplainBackupRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::ExplainBackup, request, timeout);
+}
 base::Result<v1::HoldsResponse> AdminClient::Holds(const v1::HoldsRequest& request,
                                                    base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::Holds, request, timeout);

@@ -105,6 +105,8 @@ class AdminClient {
                                             base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::AnnounceBackupResponse> AnnounceBackup(const v1::AnnounceBackupRequest& request,
                                                           base::Duration timeout);
+  base::Result<v1::ExplainBackupResponse> ExplainBackup(const v1::ExplainBackupRequest& request,
+                                                        base::Duration timeout);
   base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest& request,
                                         base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest& request,

@@ -167,6 +167,10 @@ class AdminService final : public v1::Admin::Service {
                               v1::AnnounceBackupResponse* response) override {
     return Give(backend_.AnnounceBackup(*request), response);
   }
+  grpc::Status ExplainBackup(grpc::ServerContext*, const v1::ExplainBackupRequest* request,
+                             v1::ExplainBackupResponse* response) override {
+    return Give(backend_.ExplainBackup(*request), response);
+  }
   grpc::Status Holds(grpc::ServerContext*, const v1::HoldsRequest* request,
                      v1::HoldsResponse* response) override {
     return Give(backend_.Holds(*request), response);

@@ -117,6 +117,9 @@ class Backend final : public AdminBackend {
       const v1::AnnounceBackupRequest&) override {
     return NotHere();
   }
+  base::Result<v1::ExplainBackupResponse> ExplainBackup(const v1::ExplainBackupRequest&) override {
+    return NotHere();
+  }
   base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) override { return NotHere(); }
   base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) override {
     return NotHere();

@@ -10,7 +10,8 @@
 #include "base/diag.h"
 #include "base/thread.h"
 #include "base/thread_name.h"
-#include "server/retention.h"
+#include "ship/log_source.h"
+#include "ship/seed_source.h"
 
 namespace understudy::server {
 namespace {
@@ -31,6 +32,7 @@ ActiveCopy::ActiveCopy(const ServerContext& context, Options options)
       moves_([this] { Wake(); }),
       handover_(options_.handover),
       move_reason_(options_.move_reason),
+      keeper_(context_, options_.name, options_.paths.log),
       hooks_(context_, options_.name, options_.path, [this] { Wake(); }) {
   peers_ = options_.peers;
   for (const auto& [peer, seq] : options_.known) {
@@ -306,11 +308,35 @@ void ActiveCopy::Publish() {
   const base::SteadyTime now = context_.env.Now();
   if (now < next_retention_) return;
   next_retention_ = now + kRetentionInterval;
-  const base::Result<uint64_t> freed = ApplyRetention(*log, context_.settings.Get().log.keep_bytes);
-  if (!freed.ok()) {
+  if (const base::Status kept = KeepLog(log); !kept.ok()) {
     base::Diag(base::DiagLevel::kWarning, "log", "log could not be truncated",
-               {{"database", options_.name}, {"why", freed.status().ToString()}});
+               {{"database", options_.name}, {"why", kept.ToString()}});
   }
+}
+
+base::Status ActiveCopy::KeepLog(const std::shared_ptr<log::LogStore>& log) {
+  LogKeeper::Facts facts;
+  facts.active = true;
+  facts.keep_bytes = context_.settings.Get().log.keep_bytes;
+  std::set<std::string> seeding;
+  if (context_.seeds != nullptr) {
+    for (const SeedSlots::Seed& seed : context_.seeds->given.seeds()) {
+      if (seed.database == options_.name) seeding.insert(seed.peer);
+    }
+  }
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& [peer, incarnation] : peers_) {
+      facts.stragglers.insert(ship::LogSource::HoldName(peer));
+      if (!seeding.contains(peer)) facts.stragglers.insert(ship::SeedSource::HoldName(peer));
+    }
+  }
+  if (keeper_.WantsCheckpoint(*log, capture::kHoldName)) {
+    RETURN_IF_ERROR(capture_->SaveCheckpoint());
+  }
+  ASSIGN_OR_RETURN(const auto let_go, keeper_.Keep(*log, facts));
+  for (const RetentionPlan::LetGo& one : let_go) OnLetGo(*log, one);
+  return {};
 }
 
 }  // namespace understudy::server

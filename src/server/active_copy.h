@@ -38,6 +38,7 @@
 #include "server/copy_directory.h"
 #include "server/database_lock.h"
 #include "server/hooks.h"
+#include "server/log_keeper.h"
 #include "server/mount_mark.h"
 #include "server/roll_forward.h"
 #include "server/task_queue.h"
@@ -159,6 +160,13 @@ class ActiveCopy {
   // Waits until some peer's progress changed or the limit passed.
   void WaitPeerProgress(base::Duration limit) EXCLUDES_LOCK(mutex_);
 
+  // Passive copies for which the log they need is not kept any more, and why, for a person.
+  struct Straggler {
+    std::string why;
+    base::WallTime since;
+  };
+  std::map<std::string, Straggler> stragglers() const EXCLUDES_LOCK(mutex_);
+
   // `listener` is notified whenever log became durable or the mount changed.
   void AddListener(const std::shared_ptr<rpc::Signal>& listener) EXCLUDES_LOCK(mutex_);
 
@@ -179,6 +187,8 @@ class ActiveCopy {
   void OnFenced(const base::Status& status);
   void OnFailure(const base::Status& status);
   void Publish();
+  base::Status KeepLog(const std::shared_ptr<log::LogStore>& log);
+  void OnLetGo(const log::LogStore& log, const RetentionPlan::LetGo& one) EXCLUDES_LOCK(mutex_);
   void CloseCapture() EXCLUDES_LOCK(mutex_);
   void SetUnfenced(bool unfenced) EXCLUDES_LOCK(mutex_);
   void SetFinal() EXCLUDES_LOCK(mutex_);
@@ -243,6 +253,7 @@ class ActiveCopy {
   base::Duration retry_delay_{};
   uint64_t seen_log_change_ = 0;
   base::SteadyTime next_retention_{};
+  LogKeeper keeper_;
 
   mutable base::Mutex mutex_;
   base::CondVar changed_;
@@ -263,6 +274,7 @@ class ActiveCopy {
   base::WallTime failure_time_ GUARDED_BY(mutex_);
   Peers peers_ GUARDED_BY(mutex_);
   std::map<std::string, PeerProgress> progress_ GUARDED_BY(mutex_);
+  std::map<std::string, Straggler> stragglers_ GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<rpc::Signal>> listeners_ GUARDED_BY(mutex_);
 
   Hooks hooks_;  // wakes the copy's thread, so it ends before all that this needs

@@ -134,7 +134,15 @@ base::Result<base::Term> ActiveCopy::TakeTerm(const std::shared_ptr<log::LogStor
   // least.
   const uint64_t first = log->first_seq().value;
   for (const auto& [peer, incarnation] : peers_) {
-    const base::Seq from(std::max(progress_[peer].durable.seq.value, first > 0 ? first - 1 : 0));
+    const uint64_t known = progress_[peer].durable.seq.value;
+    if (known > 0 && known + 1 < first) {  // what it needs is gone
+      stragglers_.try_emplace(peer, Straggler{fmt::format("it has everything up to {}, and log on "
+                                                          "{} begins at {}",
+                                                          known, context_.server, first),
+                                              context_.env.WallNow()});
+      continue;
+    }
+    const base::Seq from(std::max(known, first > 0 ? first - 1 : 0));
     log->SetHold(ship::LogSource::HoldFor(peer, {record.term, from}));
   }
   return record.term;

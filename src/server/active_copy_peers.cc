@@ -130,12 +130,45 @@ void ActiveCopy::SetPeers(const Peers& peers) {
     const auto now = peers.find(peer);
     if (now != peers.end() && now->second == incarnation) continue;
     progress_.erase(peer);
+    stragglers_.erase(peer);
     if (log == nullptr) continue;
     log->ReleaseHold(ship::LogSource::HoldName(peer));
     log->ReleaseHold(ship::SeedSource::HoldName(peer));
   }
   peers_ = peers;
   changed_.NotifyAll();
+}
+
+// Once for each time that a copy falls back so far; until it is served from the log again.
+void ActiveCopy::OnLetGo(const log::LogStore& log, const RetentionPlan::LetGo& one) {
+  std::string straggler;
+  std::string text;
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& [peer, incarnation] : peers_) {
+      const bool its_own = one.hold == ship::LogSource::HoldName(peer) ||
+                           one.hold == ship::SeedSource::HoldName(peer);
+      if (its_own) straggler = peer;
+    }
+    if (straggler.empty() || stragglers_.contains(straggler)) return;
+    const std::string why =
+        one.for_disk
+            ? fmt::format("the log's disk has too little free space ({})", cluster::kLogDiskFreeMin)
+            : fmt::format("that is more than {} allows", cluster::kStragglerBound);
+    text = fmt::format("{} bytes of log after {} were kept on {}, and {}; log begins at {} now",
+                       one.bytes, one.after.value, context_.server, why, log.first_seq().value);
+    stragglers_[straggler] = {text, context_.env.WallNow()};
+  }
+  context_.events.Add(
+      cluster::EventNumber::kStragglerLetGo, cluster::Severity::kWarning, options_.name,
+      fmt::format("log for the copy of {} on {} is not kept any longer: {}; when it is back it is "
+                  "resynchronised by pages, by itself",
+                  options_.name, straggler, text));
+}
+
+std::map<std::string, ActiveCopy::Straggler> ActiveCopy::stragglers() const {
+  base::MutexLock lock(mutex_);
+  return stragglers_;
 }
 
 bool ActiveCopy::HasPeers() const {
@@ -158,6 +191,9 @@ void ActiveCopy::SetPeerProgress(const std::string& peer, uint64_t incarnation,
   known.connected = progress.connected;
   known.durable = std::max(known.durable, progress.durable);
   known.replayed = std::max(known.replayed, progress.replayed);
+  const bool served = mount_.log != nullptr && progress.connected &&
+                      known.durable.seq.value + 1 >= mount_.log->first_seq().value;
+  if (served) stragglers_.erase(peer);
   changed_.NotifyAll();
 }
 
@@ -219,6 +255,12 @@ v1::CopyStatus ActiveCopy::Status() const {
   status.set_last_commit_ms(end.commit_time.unix_ms);
   status.set_checksum(fmt::format("{:016x}", end.checksum));
   status.set_database_bytes(uint64_t{end.pages} * end.page_size);
+  for (const auto& [peer, straggler] : stragglers()) {
+    v1::Straggler* const to = status.add_stragglers();
+    to->set_server(peer);
+    to->set_why(straggler.why);
+    to->set_since_ms(straggler.since.unix_ms);
+  }
   status.set_log_bytes(log->bytes());
   status.set_log_first_seq(log->first_seq().value);
   for (const log::Hold& hold : log->holds()) {

@@ -9,6 +9,7 @@
 //   admin_settings.cc   dial, preference, pause          admin_health.cc  health, maintenance
 //   admin_rebalance.cc  rebalance, failsafe mode
 //   admin_backup_forward.cc  one that another server takes
+//   admin_backup_source.cc   which copy a backup reads
 //   admin_writers.cc    writers, sessions, holds, settings
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
 //   admin_lag.cc        lagged copies: play-down, extraction   admin_replace.cc  … into the active
@@ -21,6 +22,7 @@
 #include <string>
 
 #include "backup/backup_document.h"
+#include "cluster/backup_source.h"
 #include "rpc/admin_backend.h"
 #include "rpc/admin_client.h"
 #include "server/backup_jobs.h"
@@ -86,6 +88,7 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::WritersResponse> Writers(const v1::WritersRequest&) override;
   base::Result<v1::AnnounceBackupResponse> AnnounceBackup(
       const v1::AnnounceBackupRequest&) override;
+  base::Result<v1::ExplainBackupResponse> ExplainBackup(const v1::ExplainBackupRequest&) override;
   base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) override;
   base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) override;
   base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest&) override;
@@ -143,8 +146,19 @@ class Admin final : public rpc::AdminBackend {
   base::Result<LostBundle> LostHere(const v1::LostName& name);
   base::Status CompareWithCopy(const LostBundle& bundle, uint32_t rows_max,
                                v1::ShowLostResponse& to);
+  struct ChosenSource {
+    std::string server;
+    std::string why;  // a sentence
+    cluster::SourcePolicy policy;
+    cluster::SourceChoice choice;  // empty when the policy names one copy
+  };
+  base::Result<cluster::SourcePolicy> PolicyOf(const std::string& from);
+  bool MayMoveBackup(const std::string& from);
+  base::Result<std::vector<cluster::SourceView>> SourceViews(const cluster::DatabaseRecord& record);
+  base::Result<ChosenSource> ChooseBackupSource(const std::string& database,
+                                                const std::string& from);
   base::Result<std::string> ChooseBackupServer(const std::string& database,
-                                               const std::string& asked);
+                                               const std::string& from);
   base::Status RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,
                              const Sender<v1::RunBackupResponse>& send);
   base::Status ForwardBackup(const std::string& server, const v1::RunBackupRequest& request,

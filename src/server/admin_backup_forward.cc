@@ -38,8 +38,7 @@ base::Status Admin::ForwardBackup(const std::string& server, const v1::RunBackup
   // A session that failed says so by itself; this may be the connection only.
   base::Status followed = FollowBackup(server, session, request, call, send);
   if (followed.code() != base::Code::kFenced) return followed;
-  const bool may_move = request.from().empty() || request.from() == "passive";
-  if (!may_move) return base::Unavailable(followed.message());
+  if (!MayMoveBackup(request.from())) return base::Unavailable(followed.message());
   ASSIGN_OR_RETURN(const std::string other, ChooseBackupServer(request.database(), request.from()));
   context_.events.Add(cluster::EventNumber::kBackupStarted, cluster::Severity::kWarning,
                       request.database(),

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
 
 #include "backup/repository.h"
 #include "backup/verify.h"
@@ -55,17 +54,6 @@ void FillProgress(const base::Progress& progress, v1::ProgressUpdate* to) {
   to->set_bytes_total(progress.bytes_total);
 }
 
-// How good a source of a backup a copy is; 0: none. Its consistency point is its own position, so
-// it need not be connected.
-int BackupRank(const v1::CopyStatus& copy) {
-  if (copy.state() == "Healthy") return 3;  // not PageRepair: a wrong page must not be stored
-  if (copy.state() == "DisconnectedAndHealthy") return 2;
-  if (copy.state() == "Resynchronizing" || copy.state() == "DisconnectedAndResynchronizing") {
-    return 1;
-  }
-  return 0;
-}
-
 base::Result<backup::BackupDocument> FindBackup(const backup::Repository& repository,
                                                 const std::string& database,
                                                 const std::string& id) {
@@ -92,54 +80,21 @@ base::Result<std::string> Admin::RepositoryPath(const std::string& asked) {
   return path;
 }
 
-base::Result<std::string> Admin::ChooseBackupServer(const std::string& database,
-                                                    const std::string& asked) {
-  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record, context_.registry.FindDatabase(database));
-  const std::string from = asked.empty() ? "passive" : asked;
-  if (from == "active") return record.active;
-  if (from != "passive") {
-    if (record.FindCopy(from) != nullptr) return from;
-    RETURN_IF_ERROR(context_.registry.FindServer(from).status());
-    return base::NotFound(fmt::format("{} has no copy on {}", record.name, from));
-  }
-  v1::StatusRequest ask;
-  ask.set_database(database);
-  ASSIGN_OR_RETURN(const v1::StatusResponse status, Status(ask));
-  const v1::CopyStatus* best = nullptr;
-  std::string others;
-  for (const v1::CopyStatus& copy : status.databases(0).copies()) {
-    if (copy.role() != "passive") continue;
-    others += fmt::format("{}{} is {}", others.empty() ? "" : ", ", copy.server(), copy.state());
-    if (BackupRank(copy) == 0) continue;
-    if (!copy.answered()) {
-      others += ", but does not answer " + context_.server;
-      continue;
-    }
-    // The healthiest, then the most current one (a lagged copy after others), then the one here.
-    const auto key = [&](const v1::CopyStatus& c) {
-      return std::tuple(c.replay_lag_ms() == 0, BackupRank(c), c.replayed().seq(),
-                        c.server() == context_.server);
-    };
-    if (best == nullptr || key(copy) > key(*best)) best = &copy;
-  }
-  if (best != nullptr) return best->server();
-  return base::Unavailable(
-      fmt::format("no passive copy of {} can be backed up: {}\nmend one, or back up the active "
-                  "copy with --from "
-                  "active",
-                  record.name, others.empty() ? "it has none" : others));
-}
-
 base::Status Admin::RunBackup(const v1::RunBackupRequest& request, const rpc::CallContext& call,
                               const Sender<v1::RunBackupResponse>& send) {
   ASSIGN_OR_RETURN(const std::string repository, RepositoryPath(request.repository()));
   v1::RunBackupRequest resolved = request;
   resolved.set_repository(repository);
   if (request.forwarded()) return RunBackupHere(resolved, call, send);
-  ASSIGN_OR_RETURN(const std::string server,
-                   ChooseBackupServer(request.database(), request.from()));
-  if (server == context_.server) return RunBackupHere(resolved, call, send);
-  return ForwardBackup(server, resolved, call, send);
+  ASSIGN_OR_RETURN(const ChosenSource chosen,
+                   ChooseBackupSource(request.database(), request.from()));
+  if (chosen.server == context_.server) return RunBackupHere(resolved, call, send);
+  if (!request.here()) return ForwardBackup(chosen.server, resolved, call, send);
+  v1::RunBackupResponse response;
+  response.set_server(chosen.server);
+  response.set_not_here(chosen.why);
+  send(response);  // a client that left needs no answer
+  return {};
 }
 
 base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc::CallContext& call,

@@ -24,17 +24,21 @@ base::Result<v1::SetDatabaseResponse> Admin::SetDatabase(const v1::SetDatabaseRe
   const auto edit = [&](DatabaseRecord& record) -> base::Status {
     if (dial) record.dial = *dial;
     if (request.has_dismounted()) record.dismounted = request.dismounted();
+    if (request.has_circular_logging()) record.circular_logging = request.circular_logging();
     return {};
   };
   ASSIGN_OR_RETURN(const DatabaseRecord record,
                    context_.registry.UpdateDatabase(request.database(), edit));
   watch_->Nudge();
   context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, record.name,
-                      fmt::format("{}: dial {}{}", record.name, cluster::MountDialName(record.dial),
-                                  record.dismounted ? ", to stay dismounted" : ""));
+                      fmt::format("{}: dial {}{}, circular logging {}", record.name,
+                                  cluster::MountDialName(record.dial),
+                                  record.dismounted ? ", to stay dismounted" : "",
+                                  record.circular_logging ? "on" : "off"));
   v1::SetDatabaseResponse response;
   response.set_dial(std::string(cluster::MountDialName(record.dial)));
   response.set_dismounted(record.dismounted);
+  response.set_circular_logging(record.circular_logging);
   return response;
 }
 

@@ -118,6 +118,13 @@ base::Result<v1::StatusResponse> Admin::LocalStatus(const v1::LocalStatusRequest
     response.set_disk_free(space->free);
     response.set_disk_total(space->total);
   }
+  response.set_backups_running(backups_.running());
+  if (context_.seeds != nullptr) {
+    for (const SeedSlots::Seed& seed : context_.seeds->given.seeds()) {
+      if (seed.running) response.set_seeds_given(response.seeds_given() + 1);
+    }
+  }
+  response.set_mounted(host_.Mounted().size());
   return response;
 }
 
@@ -132,6 +139,11 @@ base::Result<v1::DatabaseStatus> Admin::StatusOf(const DatabaseRecord& record,
   status.set_active(record.active);
   status.set_dial(std::string(cluster::MountDialName(record.dial)));
   status.set_dismounted(record.dismounted);
+  status.set_circular_logging(record.circular_logging);
+  if (!record.backed_up.id.empty()) {
+    status.set_backed_up(fmt::format("{} backup {} at {}", record.backed_up.type,
+                                     record.backed_up.id, base::ToString(record.backed_up.at)));
+  }
   for (const CopyRecord& copy : record.copies) {
     v1::CopyStatus& to = *status.add_copies();
     if (const v1::CopyStatus* answer = FindAnswer(answers, status.id(), copy)) {
@@ -158,6 +170,13 @@ base::Result<v1::DatabaseStatus> Admin::StatusOf(const DatabaseRecord& record,
     to.set_role(copy.server == record.active ? "active" : "passive");
     if (!copy.path.empty()) to.set_path(copy.path);
     to.set_suspend_reason(copy.suspend_reason);
+  }
+  for (const v1::CopyStatus& active : status.copies()) {
+    for (const v1::Straggler& straggler : active.stragglers()) {
+      for (v1::CopyStatus& copy : *status.mutable_copies()) {
+        if (copy.server() == straggler.server()) copy.set_needs_resync(straggler.why());
+      }
+    }
   }
   SetQueues(status);
   return status;

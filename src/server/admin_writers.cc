@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "base/mutex.h"
 #include "server/admin.h"
 #include "server/ask_peers.h"
+#include "server/log_rules.h"
 
 namespace understudy::server {
 namespace {
@@ -238,6 +240,10 @@ base::Result<v1::AnnounceBackupResponse> Admin::AnnounceBackup(
     response.set_other(ToString(*other));
   }
   const base::Position end = mount->log->durable();
+  if (response.other().empty() && context_.log_rules != nullptr) {
+    const base::Position range_end = lease.last.seq.value > 0 ? lease.last : end;
+    context_.log_rules->SetHold(lease.database, BackupHold(lease.id, lease.server, range_end));
+  }
   response.mutable_first()->set_term(mount->term.value);
   response.mutable_first()->set_seq(mount->log->first_seq().value);
   response.mutable_last()->set_term(end.term.value);
@@ -272,7 +278,8 @@ base::Result<v1::HoldsResponse> Admin::Holds(const v1::HoldsRequest& request) {
 // --- settings ---
 
 base::Result<v1::GetSettingsResponse> Admin::GetSettings(const v1::GetSettingsRequest& request) {
-  if (!request.name().empty()) {
+  const bool is_policy = request.name() == cluster::kBackupSourcePolicy;
+  if (!request.name().empty() && !is_policy) {
     RETURN_IF_ERROR(cluster::GroupSettings::Find(request.name()).status());
   }
   ASSIGN_OR_RETURN(const cluster::GroupSettings settings, context_.registry.Settings());
@@ -287,14 +294,40 @@ base::Result<v1::GetSettingsResponse> Admin::GetSettings(const v1::GetSettingsRe
     to->set_max(setting.max);
     to->set_meaning(std::string(setting.meaning));
   }
+  if (request.name().empty() || is_policy) {
+    v1::GetSettingsResponse::Setting* const to = response.add_settings();
+    to->set_name(std::string(cluster::kBackupSourcePolicy));
+    to->set_is_text(true);
+    to->set_text(settings.backup_source_policy());
+    to->set_initial_text(std::string(cluster::kBackupSourcePolicyInitial));
+    to->set_meaning(std::string(cluster::kBackupSourcePolicyMeaning));
+  }
   return response;
 }
 
 base::Result<v1::GetSettingsResponse> Admin::SetSetting(const v1::SetSettingRequest& request) {
-  RETURN_IF_ERROR(context_.registry.SetSetting(request.name(), request.value()).status());
+  const auto edit = [&](cluster::GroupSettings& settings) -> base::Status {
+    if (request.name() == cluster::kBackupSourcePolicy) {
+      return settings.SetBackupSourcePolicy(request.text());
+    }
+    RETURN_IF_ERROR(cluster::GroupSettings::Find(request.name()).status());
+    uint64_t value = request.value();
+    if (!request.text().empty()) {
+      const char* const end = request.text().data() + request.text().size();
+      const auto parsed = std::from_chars(request.text().data(), end, value);
+      if (parsed.ec != std::errc() || parsed.ptr != end) {
+        return base::InvalidArgument(
+            fmt::format("{} of {}: a whole number is needed", request.text(), request.name()));
+      }
+    }
+    return settings.Set(request.name(), value);
+  };
+  RETURN_IF_ERROR(context_.registry.UpdateSettings(edit).status());
   watch_->Nudge();
-  context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, "",
-                      fmt::format("the group: {} is {}", request.name(), request.value()));
+  context_.events.Add(
+      EventNumber::kSettingChanged, Severity::kInfo, "",
+      fmt::format("the group: {} is {}", request.name(),
+                  request.text().empty() ? std::to_string(request.value()) : request.text()));
   v1::GetSettingsRequest get;
   get.set_name(request.name());
   return GetSettings(get);

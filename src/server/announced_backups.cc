@@ -6,11 +6,18 @@
 #include <algorithm>
 #include <vector>
 
+#include "server/log_rules.h"
+
 namespace understudy::server {
 
 using cluster::BackupLease;
 using cluster::EventNumber;
 using cluster::Severity;
+
+void AnnouncedBackups::ReleaseHold(const BackupLease& lease) const {
+  if (context_.log_rules == nullptr) return;
+  context_.log_rules->ReleaseHold(lease.database, BackupHold(lease.id, lease.server, {}).name);
+}
 
 std::optional<BackupLease> AnnouncedBackups::Announce(const BackupLease& lease,
                                                       base::Duration lasts, bool has_turn) {
@@ -23,6 +30,7 @@ std::optional<BackupLease> AnnouncedBackups::Announce(const BackupLease& lease,
     const bool known = found != entries_.end() && found->second.lease.id == lease.id;
     if (found != entries_.end() && !known && !has_turn) return found->second.lease;
     if (found == entries_.end() && entries_.size() >= kBackupsMax) return std::nullopt;
+    if (found != entries_.end() && !known) ReleaseHold(found->second.lease);
     entries_[lease.database] = {lease, until};
     if (known) return std::nullopt;
   }
@@ -40,6 +48,7 @@ void AnnouncedBackups::End(const BackupLease& lease, bool succeeded) {
     if (found == entries_.end() || found->second.lease.id != lease.id) return;
     entries_.erase(found);
   }
+  ReleaseHold(lease);
   context_.events.Add(
       succeeded ? EventNumber::kSurrogateCompleted : EventNumber::kSurrogateFailed,
       succeeded ? Severity::kInfo : Severity::kWarning, lease.database,
@@ -65,6 +74,7 @@ void AnnouncedBackups::Expire() {
     }
   }
   for (const BackupLease& lease : gone) {
+    ReleaseHold(lease);
     context_.events.Add(
         EventNumber::kSurrogateExpired, Severity::kWarning, lease.database,
         fmt::format("{} was not heard of any more, and is forgotten here", ToString(lease)));

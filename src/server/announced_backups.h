@@ -34,6 +34,8 @@ class AnnouncedBackups {
   void Expire() EXCLUDES_LOCK(mutex_);
 
  private:
+  void ReleaseHold(const cluster::BackupLease& lease) const;
+
   struct Entry {
     cluster::BackupLease lease;
     base::SteadyTime until;

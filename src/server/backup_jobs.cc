@@ -39,7 +39,7 @@ void BackupJobs::RunLeases() {
     }
     announced_.Expire();
     for (const auto& session : sessions) {
-      if (!session->view().ended) session->Renew();
+      session->Renew();
     }
     RemoveEnded();
   }
@@ -156,6 +156,14 @@ backup::Writer::View BackupJobs::WriterOf(const std::string& database) const {
     if (!view.session && last->second.failure) view.last_error = last->second.failure->code;
   }
   return view;
+}
+
+size_t BackupJobs::running() const {
+  base::MutexLock lock(mutex_);
+  return static_cast<size_t>(std::count_if(jobs_.begin(), jobs_.end(), [](const auto& job) {
+    const BackupSession::View view = job->session->view();
+    return !view.ended && view.waiting_for.empty();
+  }));
 }
 
 void BackupJobs::Stop() {

@@ -45,6 +45,7 @@ class BackupJobs {
 
   // Of a database: the session that runs, if any, and the last one that ended.
   backup::Writer::View WriterOf(const std::string& database) const EXCLUDES_LOCK(mutex_);
+  size_t running() const EXCLUDES_LOCK(mutex_);  // that do not wait for their turn
   AnnouncedBackups& announced() { return announced_; }
   // Of this run of the daemon.
   const std::string& instance() const { return instance_; }

@@ -7,6 +7,7 @@
 
 #include "rpc/protocol.h"
 #include "server/exposed_snapshot.h"
+#include "server/log_rules.h"
 
 namespace understudy::server {
 namespace {
@@ -101,7 +102,28 @@ bool BackupSession::cancelled() const {
   return cancel_;
 }
 
-void BackupSession::Renew() { turn_.RenewIfDue(); }
+void BackupSession::Renew() {
+  turn_.RenewIfDue();
+  NoteBackedUp();
+}
+
+// What is lost with the daemon before the coordinator has it is made good by the next backup.
+void BackupSession::NoteBackedUp() {
+  std::optional<backup::BackupDocument> document;
+  {
+    base::MutexLock lock(mutex_);
+    document = unnoted_;
+  }
+  if (!document) return;
+  const base::Status noted = context_.registry.NoteBackedUp(
+      options_.database, document->database,
+      {document->id, std::string(backup::BackupTypeName(document->type)), document->position,
+       document->completed});
+  const base::Code code = noted.code();
+  if (code == base::Code::kUnavailable || code == base::Code::kTimedOut) return;
+  base::MutexLock lock(mutex_);
+  unnoted_.reset();
+}
 
 base::Duration BackupSession::Setting(std::string_view name) const {
   const std::shared_ptr<const web::GroupView> group = cache_.Get();
@@ -143,9 +165,13 @@ void BackupSession::Run() {
     if (writer_.Enter(WriterEvent::kAbort).ok()) writer_.Leave();
   }
   snapshot_.reset();
+  if (context_.log_rules != nullptr) {
+    context_.log_rules->ReleaseHold(options_.database, BackupHold(options_.id, "", {}).name);
+  }
   if (!exposed_.empty()) RemoveExposed(context_.env, exposed_);
   turn_.End(status.ok());
   writer_.Shutdown();
+  NoteBackedUp();
   Report(status);
   Publish([&](View& view) {
     view.status = status;
@@ -281,7 +307,7 @@ base::Status BackupSession::CheckCopy() {
 }
 
 base::Status BackupSession::TakeTurn() {
-  const base::SteadyTime end = context_.env.Now() + options_.wait;
+  const base::SteadyTime end = wait_until_ = context_.env.Now() + options_.wait;
   while (true) {
     ASSIGN_OR_RETURN(const std::optional<std::string> holder, turn_.Try());
     Publish([&](View& view) { view.waiting_for = holder.value_or(""); });
@@ -290,7 +316,8 @@ base::Status BackupSession::TakeTurn() {
       trouble_.limit = options_.wait;
       trouble_.setting = "--wait";
       trouble_.operation = "take the turn among the backups of " + options_.database;
-      return base::Busy(fmt::format("another backup of {} runs: {}", options_.database, *holder));
+      return base::Busy(fmt::format("another backup of {} runs: {} ({})", options_.database,
+                                    *holder, backup::WriterCodeName(WriterCode::kRetryable)));
     }
     if (!Pause(std::min<base::Duration>(kTurnRetry, end - context_.env.Now()))) {
       return base::Cancelled("the session was cancelled");
@@ -302,7 +329,7 @@ base::Status BackupSession::TakeTurn() {
 // A query has QueryLogRangeTimeoutInMsec, however often it has to be asked anew within that.
 // Without an answer the backup goes on: its consistency point is this copy's own.
 base::Status BackupSession::AskLogRange() {
-  const base::SteadyTime began = context_.env.Now();
+  base::SteadyTime began = context_.env.Now();
   base::Duration pause = kRangeRetryFirst;
   base::Status answer;
   std::string active;
@@ -317,12 +344,22 @@ base::Status BackupSession::AskLogRange() {
     active = record == nullptr ? "" : record->active;
     answer = active.empty() ? base::Unavailable("the active copy's server is not known")
                             : turn_.AskLogRange(active, left);
-    if (answer.ok()) return {};
+    if (answer.ok()) {
+      Publish([](View& view) { view.waiting_for.clear(); });
+      return {};
+    }
+    if (answer.code() == base::Code::kBusy && context_.env.Now() < wait_until_) {
+      Publish([&](View& view) { view.waiting_for = answer.message(); });
+      began = context_.env.Now();  // of the question; the wait has its own limit
+      if (!Pause(kTurnRetry)) return base::Cancelled("the session was cancelled");
+      continue;
+    }
     if (answer.code() == base::Code::kBusy) {
       trouble_.peer = active;
       trouble_.operation = "AnnounceBackup";
-      return base::Busy(
-          fmt::format("another backup of {} runs: {}", options_.database, answer.message()));
+      return base::Busy(fmt::format("another backup of {} runs: {} ({})", options_.database,
+                                    answer.message(),
+                                    backup::WriterCodeName(WriterCode::kRetryable)));
     }
     const base::Duration rest =
         began + Setting(cluster::kQueryLogRangeTimeout) - context_.env.Now();

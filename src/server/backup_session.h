@@ -112,6 +112,7 @@ class BackupSession {
   base::ProgressSink ProgressSink();
   base::Status AwaitRequester();
   base::Status BackupComplete();
+  void NoteBackedUp() EXCLUDES_LOCK(mutex_);
   void Report(const base::Status& status);
   void FailWriter(const base::Status& status);
   base::Duration Limit(backup::WriterEvent event) const;
@@ -135,6 +136,7 @@ class BackupSession {
   backup::Phase phase_ = backup::Phase::kIdentify;
   base::SteadyTime phase_began_{};
   base::SteadyTime freeze_began_{};
+  base::SteadyTime wait_until_{};  // for another backup's end
   backup::WriterFailure trouble_;  // what is known of the failure that comes, beside its status
 
   mutable base::Mutex mutex_;
@@ -143,6 +145,8 @@ class BackupSession {
   std::optional<bool> completed_ GUARDED_BY(mutex_);
   base::SteadyTime heard_ GUARDED_BY(mutex_);  // of the requester
   bool cancel_ GUARDED_BY(mutex_) = false;
+  // Of a good one that lets log go, until the registry has it.
+  std::optional<backup::BackupDocument> unnoted_ GUARDED_BY(mutex_);
 };
 
 }  // namespace understudy::server

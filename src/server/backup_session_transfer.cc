@@ -6,6 +6,7 @@
 #include "rpc/protocol.h"
 #include "server/backup_session.h"
 #include "server/exposed_snapshot.h"
+#include "server/log_rules.h"
 #include "server/snapshot_adaptor.h"
 
 namespace understudy::server {
@@ -57,6 +58,10 @@ base::Status BackupSession::Freeze() {
     trouble_.setting = LimitSetting(backup::WriterEvent::kFreeze);
   }
   ASSIGN_OR_RETURN(snapshot_, std::move(opened));
+  if (context_.log_rules != nullptr) {
+    context_.log_rules->SetHold(options_.database,
+                                BackupHold(options_.id, context_.server, snapshot_->at().position));
+  }
   return {};
 }
 
@@ -95,6 +100,12 @@ base::Status BackupSession::Store() {
     view.note = fmt::format("taken as a full backup instead of {}: {}",
                             backup::BackupTypeName(options_.type), result.instead_of_increment);
   });
+  const backup::BackupType type = result.document.type;
+  if (result.status.ok() &&
+      (type == backup::BackupType::kFull || type == backup::BackupType::kIncremental)) {
+    base::MutexLock lock(mutex_);
+    unnoted_ = result.document;
+  }
   return result.status;
 }
 

@@ -9,6 +9,7 @@
 #include "base/thread_name.h"
 #include "cluster/membership.h"
 #include "server/group_tls.h"
+#include "server/log_rules.h"
 
 namespace understudy::server {
 namespace {
@@ -167,7 +168,9 @@ base::Status ClusterWatch::Poll(const std::function<void()>& before_copies) {
   }
   if (servers) host_.RetryLinks();
   if (databases || servers || group) group_.Notify();
-  return cache_.Refresh(context_.registry);
+  RETURN_IF_ERROR(cache_.Refresh(context_.registry));
+  if (context_.log_rules != nullptr) context_.log_rules->SetGroup(cache_.Get());
+  return {};
 }
 
 void ClusterWatch::WriteEvents() {

@@ -26,6 +26,7 @@
 namespace understudy::server {
 
 class GroupTls;
+class LogRules;
 
 class Settings {
  public:
@@ -76,6 +77,7 @@ struct ServerContext {
   SeedTraffic* seeds = nullptr;  // null: seeds are not bounded
   rpc::Dialer& dialer = rpc::GrpcDialer();
   PeerAddresses* addresses = nullptr;  // null: the coordinator is asked each time
+  LogRules* log_rules = nullptr;       // null: nothing is known of other copies and backups
 };
 
 }  // namespace understudy::server

@@ -7,8 +7,6 @@
 
 #include <algorithm>
 
-#include "server/retention.h"
-
 namespace understudy::server {
 namespace {
 
@@ -18,6 +16,9 @@ constexpr base::Duration kRecheckInterval = std::chrono::seconds(5);
 // How often a copy that is handing over is looked at.
 constexpr base::Duration kHandoverLook = std::chrono::milliseconds(5);
 constexpr base::Duration kRetentionInterval = std::chrono::seconds(5);
+// When a checkpoint may let more log go.
+constexpr base::Duration kRetentionSoon = std::chrono::milliseconds(500);
+constexpr base::Duration kCheckpointPatience = std::chrono::seconds(60);
 // Heartbeats that a live connection may be late before its silence counts as ignorance.
 constexpr int kHeartbeatsOverdue = 2;
 
@@ -34,6 +35,7 @@ PassiveCopy::PassiveCopy(const ServerContext& context, Options options,
       options_(std::move(options)),
       link_(std::move(link)),
       worker_(context_.env, options_.name, link_),
+      keeper_(context_, options_.name, options_.paths.log),
       seed_link_(context_, link_),
       freshness_(context_.settings.Get().ship.heartbeat * kHeartbeatsOverdue) {
   Publish();
@@ -104,6 +106,7 @@ void PassiveCopy::CloseAll(const base::Status& why, base::SteadyTime now) {
   worker_.Halt();
   if (log_) SaveLagMarks(now);
   reclaiming_.reset();
+  checkpointing_.reset();
   replaying_ = false;
   about_to_reseed_ = false;
   saving_.reset();
@@ -337,15 +340,41 @@ std::optional<PassiveCopy::HandoverResult> PassiveCopy::TakeHandover() {
   return std::exchange(handover_, std::nullopt);
 }
 
+// After a backup replay's checkpoint comes first, if its hold keeps log that is backed up.
+bool PassiveCopy::CheckpointedForBackup(base::SteadyTime now) {
+  if (checkpointing_ != nullptr) {
+    if (!checkpointing_->load() && now < checkpoint_until_) return false;
+    checkpointing_.reset();
+    return true;
+  }
+  if (!keeper_.WantsCheckpoint(*log_, replay::kHoldName)) return true;
+  checkpointing_ = std::make_shared<std::atomic<bool>>(false);
+  checkpoint_until_ = now + kCheckpointPatience;
+  const bool posted =
+      worker_.tasks().Post([done = checkpointing_, link = link_](replay::Replayer* replayer) {
+        // A failure shows in replay itself; log that it still needs stays held.
+        if (replayer != nullptr) replayer->Checkpoint().IgnoreError();
+        done->store(true);
+        link->Notify();
+      });
+  if (posted) return false;
+  checkpointing_.reset();
+  return true;
+}
+
 void PassiveCopy::ApplyRetentionNow(base::SteadyTime now) {
   // Replay's hold is known once it is open. Before that, log that it will need looks unneeded.
   if (now < next_retention_ || !worker_.progress().open) return;
   next_retention_ = now + kRetentionInterval;
-  const base::Result<uint64_t> freed =
-      ApplyRetention(*log_, lag_.for_disk() ? 0 : context_.settings.Get().log.keep_bytes);
-  if (!freed.ok()) {
+  if (!CheckpointedForBackup(now)) {
+    next_retention_ = now + kRetentionSoon;
+    return;
+  }
+  LogKeeper::Facts facts;
+  facts.keep_bytes = lag_.for_disk() ? 0 : context_.settings.Get().log.keep_bytes;
+  if (const auto kept = keeper_.Keep(*log_, facts); !kept.ok()) {
     base::Diag(base::DiagLevel::kWarning, "log", "log could not be truncated",
-               {{"database", options_.name}, {"why", freed.status().ToString()}});
+               {{"database", options_.name}, {"why", kept.status().ToString()}});
   }
 }
 

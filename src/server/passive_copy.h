@@ -29,6 +29,7 @@
 #include "server/context.h"
 #include "server/copy_directory.h"
 #include "server/freshness.h"
+#include "server/log_keeper.h"
 #include "server/lost_log_writer.h"
 #include "server/replay_lag.h"
 #include "server/replay_worker.h"
@@ -183,6 +184,7 @@ class PassiveCopy {
   void FollowHandover(base::SteadyTime now, ship::RunResult& result);
   void FinishHandover(HandoverResult&& result, base::SteadyTime now);
   void ApplyWishes(base::SteadyTime now);
+  bool CheckpointedForBackup(base::SteadyTime now);
   void ApplyRetentionNow(base::SteadyTime now);
   void Publish() EXCLUDES_LOCK(mutex_);
   void ReportState(const std::string& state, const base::Status& failure);
@@ -197,6 +199,7 @@ class PassiveCopy {
   base::RateLimit seed_rate_;
 
   // Confined to the link thread.
+  LogKeeper keeper_;
   std::shared_ptr<log::LogStore> log_;
   std::unique_ptr<ship::LogCopier> copier_;
   std::unique_ptr<ship::SeedTarget> seed_;
@@ -236,7 +239,9 @@ class PassiveCopy {
   std::string disk_low_;  // a sentence; empty: it is not
   base::SteadyTime next_disk_look_{};
   base::SteadyTime next_marks_save_{};
-  std::shared_ptr<std::atomic<bool>> reclaiming_;  // true: replay's part of it is done
+  std::shared_ptr<std::atomic<bool>> checkpointing_;  // for a backup; true: done
+  base::SteadyTime checkpoint_until_{};               // … or waited for no longer
+  std::shared_ptr<std::atomic<bool>> reclaiming_;     // true: replay's part of it is done
   bool handed_over_ = false;
 
   mutable base::Mutex mutex_;

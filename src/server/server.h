@@ -17,6 +17,7 @@
 #include "server/cluster_watch.h"
 #include "server/failover_watch.h"
 #include "server/failsafe.h"
+#include "server/log_rules.h"
 #include "server/members.h"
 #include "server/rebalance_watch.h"
 #include "server/ship_sessions.h"
@@ -74,6 +75,7 @@ class Server {
   Promises promises_;
   SeedTraffic seeds_;
   PeerAddresses addresses_;
+  LogRules log_rules_;
   const ServerContext context_;
   CopyHost host_;
   GroupCache cache_;

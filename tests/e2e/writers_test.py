@@ -177,10 +177,11 @@ class Writers(base.FailoverCase):
         process, go = self.exec_in_background("true", "--from", "s2")
         self.wait_running()
         # Of the active copy, at the same time: the same rule.
-        result = self.lab.run("backup", "run", "orders", "--from", "active", "--to", self.repository)
+        result = self.lab.run("backup", "run", "orders", "--from", "active", "--no-wait", "--to",
+                              self.repository)
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr, "another backup of orders runs: backup .* of the passive copy on s2, for backup exec")
-        answer = self.betest("--from", "s3", code=1)
+        answer = self.betest("--from", "s3", "--no-wait", code=1)
         self.assertTrue(answer["status"].endswith(RETRYABLE), answer["status"])
         waiting = threading.Thread(target=lambda: self.lab.ok("backup", "run", "orders", "--from", "s3", "--wait", "60s",
                                                               "--to", self.repository))
