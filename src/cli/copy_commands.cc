@@ -20,12 +20,20 @@ struct Arguments {
   bool full = false;
   std::optional<base::Duration> lag;
   std::optional<uint64_t> bandwidth;
+  std::optional<std::string> from;
 };
 
 void Report(Context& context, const Arguments& arguments, const std::string& done) {
   context.output().Document(
       Json{{"database", arguments.database}, {"server", arguments.server}, {"done", done}},
       fmt::format("copy of {} on {} {}\n", arguments.database, arguments.server, done));
+}
+
+constexpr std::string_view kActiveSource = "active";
+
+// The registry's word for it: empty for the active copy.
+std::string SourceName(const Arguments& arguments) {
+  return arguments.from.value_or("") == kActiveSource ? "" : arguments.from.value_or("");
 }
 
 base::Status Add(Context& context, const Arguments& arguments) {
@@ -38,6 +46,7 @@ base::Status Add(Context& context, const Arguments& arguments) {
     request.set_replay_lag_ms(*arguments.lag / std::chrono::milliseconds(1));
   }
   request.set_seed_bandwidth(arguments.bandwidth.value_or(0));
+  request.set_seed_from(SourceName(arguments));
   RETURN_IF_ERROR(client->AddCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
   if (!arguments.no_wait) {
     const base::Status seeded =
@@ -101,6 +110,7 @@ base::Status Reseed(Context& context, const Arguments& arguments) {
   request.set_server(arguments.server);
   request.set_full(arguments.full);
   if (arguments.bandwidth) request.set_seed_bandwidth(*arguments.bandwidth);
+  if (arguments.from) request.set_seed_from(SourceName(arguments));
   RETURN_IF_ERROR(
       client->ReseedCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
   const std::string done = arguments.full ? "seeded anew" : "resynchronised";
@@ -128,6 +138,25 @@ base::Status Bandwidth(Context& context, const Arguments& arguments) {
   return {};
 }
 
+base::Status Source(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::SetCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  request.set_seed_from(SourceName(arguments));
+  RETURN_IF_ERROR(client->SetCopy(request, context.TimeoutOr(rpc::kCallTimeoutDefault)).status());
+  Report(context, arguments,
+         SourceName(arguments).empty() ? "is seeded from the active copy"
+                                       : "is seeded from " + SourceName(arguments));
+  return {};
+}
+
+void DeclareFrom(CLI::App& app, const std::shared_ptr<Arguments>& arguments) {
+  app.add_option("--from", arguments->from,
+                 "the server whose copy gives the pages, also of later seeds, or 'active'")
+      ->check(ServerName());
+}
+
 void DeclareBandwidth(CLI::App& app, const std::shared_ptr<Arguments>& arguments) {
   AddBytes(app, "--bandwidth", arguments->bandwidth,
            "fetch at most so many bytes a second, instead of what its server allows");
@@ -146,6 +175,7 @@ Runner DefineAdd(CLI::App& app) {
   auto arguments = Declare(app);
   app.add_option("--path", arguments->path,
                  "path of the copy (default: below the server's data directory)");
+  DeclareFrom(app, arguments);
   DeclareBandwidth(app, arguments);
   app.add_flag("--no-wait", arguments->no_wait, "return before the copy is seeded");
   AddDuration(app, "--lag", arguments->lag, "log is replayed once it has been there for so long");
@@ -172,6 +202,7 @@ Runner DefineResume(CLI::App& app) {
 Runner DefineReseed(CLI::App& app) {
   auto arguments = Declare(app);
   app.add_flag("--full", arguments->full, "fetch all pages, not only those that differ");
+  DeclareFrom(app, arguments);
   DeclareBandwidth(app, arguments);
   app.add_flag("--no-wait", arguments->no_wait, "return once it has begun");
   return [arguments](Context& context) { return Reseed(context, *arguments); };
@@ -182,6 +213,14 @@ Runner DefineBandwidth(CLI::App& app) {
   AddBytes(app, "BYTES", arguments->bandwidth, "a second, such as 20MiB; 0: what its server allows")
       ->required();
   return [arguments](Context& context) { return Bandwidth(context, *arguments); };
+}
+
+Runner DefineSource(CLI::App& app) {
+  auto arguments = Declare(app);
+  app.add_option("FROM", arguments->from, "the server of a passive copy, or 'active'")
+      ->required()
+      ->check(ServerName());
+  return [arguments](Context& context) { return Source(context, *arguments); };
 }
 
 }  // namespace
@@ -212,7 +251,11 @@ Group CopyCommands() {
                {.name = "bandwidth",
                 .summary = "Limit what seeds of a passive copy fetch, also of one under way",
                 .example = "understudy copy bandwidth mail s3 20MiB",
-                .define = DefineBandwidth}}};
+                .define = DefineBandwidth},
+               {.name = "source",
+                .summary = "Choose the copy whose pages seed a passive copy, also one under way",
+                .example = "understudy copy source mail s3 s2",
+                .define = DefineSource}}};
   for (Command& command : LagCommands()) group.commands.push_back(std::move(command));
   return group;
 }

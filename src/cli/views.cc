@@ -39,6 +39,7 @@ Json CopyJson(const v1::CopyStatus& copy) {
   row["seed_done"] = copy.seed_bytes_done();
   row["seed_total"] = copy.seed_bytes_total();
   row["seed_waits"] = TextOrNull(copy.seed_waits());
+  row["seed_source"] = TextOrNull(copy.seed_source());
   row["seeds_given"] = Json::array();
   for (const auto& seed : copy.seeds_given()) {
     row["seeds_given"].push_back(Json{{"server", seed.server()}, {"running", seed.running()}});
@@ -99,9 +100,12 @@ std::string Remarks(const Json& copy) {
   if ((resync || state == "Seeding") && copy["seed_total"] != 0) {
     const auto done = copy["seed_done"].get<uint64_t>();
     const auto total = copy["seed_total"].get<uint64_t>();
-    text += fmt::format("  {}: {} {} of {} ({}%)\n", server, resync ? "resynchronised" : "seeded",
+    const std::string from = copy["seed_source"].is_null()
+                                 ? ""
+                                 : ", from " + Printable(copy["seed_source"].get<std::string>());
+    text += fmt::format("  {}: {} {} of {} ({}%){}\n", server, resync ? "resynchronised" : "seeded",
                         FormatBytes(done), FormatBytes(total),
-                        done >= total ? 100 : done * 100 / total);
+                        done >= total ? 100 : done * 100 / total, from);
   }
   if (copy["replay_lag_ms"] != 0 && copy["role"] == "passive") {
     text += LagRemark(server, copy);

@@ -73,7 +73,8 @@ std::string ToJson(const DatabaseRecord& record) {
                       {"preference", copy.preference},
                       {"activation_suspended", copy.activation_suspended},
                       {"replay_lag_ms", copy.replay_lag / std::chrono::milliseconds(1)},
-                      {"seed_bandwidth", copy.seed_bandwidth}});
+                      {"seed_bandwidth", copy.seed_bandwidth},
+                      {"seed_from", copy.seed_from}});
   }
   Json history = Json::array();
   for (const TermStart& start : record.history) {
@@ -181,6 +182,7 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
       constexpr uint64_t kLagMsMax = kReplayLagMax / std::chrono::milliseconds(1);
       copy.replay_lag = std::chrono::milliseconds(std::min(replay_lag_ms, kLagMsMax));
       copy_fields.Get("seed_bandwidth", copy.seed_bandwidth);
+      copy_fields.Get("seed_from", copy.seed_from);
       RETURN_IF_ERROR(copy_fields.status());
       record.copies.push_back(std::move(copy));
     }

@@ -54,6 +54,9 @@ struct CopyRecord {
   // Log is replayed only once it has been on this server for so long; 0: at once.
   base::Duration replay_lag{};
   uint64_t seed_bandwidth = 0;  // bytes a second; 0: what its server allows
+  // The server whose copy gives the pages of this copy's seeds; empty, or one without a copy: the
+  // active copy's.
+  std::string seed_from{};
 
   bool operator==(const CopyRecord&) const = default;
 };
@@ -181,6 +184,7 @@ enum class EventNumber : uint32_t {
   kGapHealed = 2051,
   kRolledForward = 2052,
   kResyncFailed = 2058,
+  kSeedSourceGivenUp = 2059,
   kDamageFound = 2080,
   kDamageRepaired = 2081,
   kDamageNotRepaired = 2082,

@@ -23,6 +23,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -122,6 +123,15 @@ class Replayer {
   // Reads pages again, as a reader that comes now would see them, and compares them with the page
   // table. At most kCheckPagesMax. kUnavailable while pages are being mended after a crash.
   base::Result<log::PageCheck> CheckPages(base::PageNo first, uint32_t count);
+  // Pages first .. (fewer, or none, where the database ends), exactly at `at`, each proved by the
+  // page table. kBusy within a record: try again soon; kUnavailable while pages are being mended;
+  // kCorruption when a page is wrong: it must be repaired first.
+  struct PageRun {
+    uint32_t count = 0;
+    log::LogEnd at;
+  };
+  uint32_t page_size() const { return wal_->page_size(); }
+  base::Result<PageRun> ReadPages(base::PageNo first, uint32_t count, std::span<uint8_t> out);
   // The image of a page if it has this hash, for another copy; nothing when it has another here.
   base::Result<std::optional<base::Bytes>> ReadPageWithHash(base::PageNo page, uint64_t hash);
   // Puts the right image in the place of a wrong one. Readers see the old page or the new one.

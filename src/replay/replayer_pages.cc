@@ -35,6 +35,28 @@ Result<log::PageCheck> Replayer::CheckPages(PageNo first, uint32_t count) {
   return check;
 }
 
+Result<Replayer::PageRun> Replayer::ReadPages(PageNo first, uint32_t count,
+                                              std::span<uint8_t> out) {
+  RETURN_IF_ERROR(failed_);
+  if (mending()) return base::Unavailable(options_.path + " is being mended after a crash");
+  if (in_record() || wal_->has_uncommitted()) {
+    return base::Busy("a record is being applied to " + options_.path);
+  }
+  CHECK(first.value >= 1 && out.size() == size_t{count} * wal_->page_size());
+  PageRun run{.count = 0, .at = replayed_};
+  if (first.value > table_.pages()) return run;
+  run.count = std::min(count, table_.pages() - first.value + 1);
+  for (uint32_t i = 0; i < run.count; ++i) {
+    const PageNo page(first.value + i);
+    const auto image = out.subspan(size_t{i} * wal_->page_size(), wal_->page_size());
+    RETURN_IF_ERROR(wal_->ReadPage(page, image));
+    if (log::HashPage(page, image) == table_.HashOf(page)) continue;
+    return base::Corruption(fmt::format("page {} of {} is not what the log at {} says", page.value,
+                                        options_.path, base::ToString(replayed_.position)));
+  }
+  return run;
+}
+
 Result<std::optional<base::Bytes>> Replayer::ReadPageWithHash(PageNo page, uint64_t hash) {
   RETURN_IF_ERROR(failed_);
   if (page.value == 0 || page.value > table_.pages()) return std::optional<base::Bytes>();

@@ -123,6 +123,7 @@ struct Encoder {
     Put(m.have, to->mutable_have());
     to->set_window_bytes(m.window_bytes);
     to->set_base_page_size(m.base_page_size);
+    to->set_start_only(m.start_only);
   }
   void operator()(const ship::SeedStart& m) const {
     v1::ShipSeedStart* to = out.mutable_seed_start();
@@ -252,6 +253,7 @@ base::Result<ship::Message> Decode(const v1::ShipSeedRequest& from) {
   m.have = Get(from.have());
   m.window_bytes = from.window_bytes();
   m.base_page_size = from.base_page_size();
+  m.start_only = from.start_only();
   return ship::Message(std::move(m));
 }
 

@@ -91,6 +91,8 @@ TEST(ShipCodec, EveryOtherMessageSurvivesTheWire) {
   resync.window_bytes = ship::kWindowBytesDefault;
   resync.base_page_size = 4096;
   ExpectSurvives(resync);
+  resync.start_only = true;
+  ExpectSurvives(resync);
   ship::SeedHashes hashes;
   hashes.database = Id();
   hashes.request = 1;

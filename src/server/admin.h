@@ -36,6 +36,9 @@ namespace understudy::server {
 
 // kInvalidArgument when it is none that a copy can have.
 base::Result<base::Duration> ReplayLagFrom(int64_t milliseconds);
+// Whether the pages of seeds of the copy on `server` may come from the one on `from`.
+base::Status CheckSeedFrom(const cluster::DatabaseRecord& record, const std::string& server,
+                           const std::string& from);
 
 class Admin final : public rpc::AdminBackend {
  public:
@@ -114,6 +117,7 @@ class Admin final : public rpc::AdminBackend {
   }
   base::Result<std::string> ChooseTarget(const cluster::DatabaseRecord& record,
                                          const std::string& asked);
+  base::Status SetForReseed(PassiveCopy& copy, const v1::ReseedCopyRequest& request);
   base::Status CheckNoBackup(const cluster::DatabaseRecord& record);
   base::Result<v1::SwitchoverResponse> SwitchoverHere(const v1::SwitchoverRequest& request,
                                                       const cluster::DatabaseRecord& record);

@@ -72,6 +72,22 @@ base::Status CheckCopyPath(const std::string& path) {
 
 }  // namespace
 
+base::Status CheckSeedFrom(const DatabaseRecord& record, const std::string& server,
+                           const std::string& from) {
+  if (from.empty() || from == record.active) return {};
+  if (from == server) {
+    return base::InvalidArgument(
+        fmt::format("the copy of {} on {} cannot be seeded from itself", record.name, server));
+  }
+  const CopyRecord* const copy = record.FindCopy(from);
+  if (copy == nullptr) return NoSuchCopy(record, from);
+  if (copy->replay_lag == base::Duration(0) && !copy->suspended) return {};
+  return base::InvalidArgument(fmt::format(
+      "the copy of {} on {} is {}: it has old pages\ntake another one, or leave --from away: the "
+      "pages come from {} then",
+      record.name, from, copy->suspended ? "suspended" : "lagged", record.active));
+}
+
 base::Result<v1::ListServersResponse> Admin::ListServers(const v1::ListServersRequest&) {
   ASSIGN_OR_RETURN(const std::vector<cluster::ServerRecord> servers, context_.registry.Servers());
   ASSIGN_OR_RETURN(const std::vector<DatabaseRecord> databases, context_.registry.Databases());
@@ -235,8 +251,10 @@ base::Result<v1::AddCopyResponse> Admin::AddCopy(const v1::AddCopyRequest& reque
   const auto edit = [&](DatabaseRecord& record) -> base::Status {
     RETURN_IF_ERROR(
         AddCopyTo(record, request.server(), request.path(), context_.env.Random(), lag));
-    record.FindCopy(request.server())->seed_bandwidth = request.seed_bandwidth();
-    return {};
+    CopyRecord& copy = *record.FindCopy(request.server());
+    copy.seed_bandwidth = request.seed_bandwidth();
+    copy.seed_from = request.seed_from();
+    return CheckSeedFrom(record, request.server(), request.seed_from());
   };
   RETURN_IF_ERROR(context_.registry.UpdateDatabase(request.database(), edit).status());
   watch_->Nudge();
@@ -313,6 +331,20 @@ base::Result<v1::ResumeCopyResponse> Admin::ResumeCopy(const v1::ResumeCopyReque
   return v1::ResumeCopyResponse();
 }
 
+// What the request says about this seed and later ones. The copy has it before it begins.
+base::Status Admin::SetForReseed(PassiveCopy& copy, const v1::ReseedCopyRequest& request) {
+  if (!request.has_seed_bandwidth() && !request.has_seed_from()) return {};
+  v1::SetCopyRequest set;
+  set.set_database(request.database());
+  set.set_server(request.server());
+  if (request.has_seed_bandwidth()) set.set_seed_bandwidth(request.seed_bandwidth());
+  if (request.has_seed_from()) set.set_seed_from(request.seed_from());
+  ASSIGN_OR_RETURN(const v1::SetCopyResponse now, SetCopy(set));
+  copy.SetSeedBandwidth(now.seed_bandwidth());
+  copy.SetSeedFrom(now.seed_from());
+  return {};
+}
+
 // Done by the server of the copy: what it needs for it is only there.
 base::Result<v1::ReseedCopyResponse> Admin::ReseedCopy(const v1::ReseedCopyRequest& request) {
   ASSIGN_OR_RETURN(DatabaseRecord record, context_.registry.FindDatabase(request.database()));
@@ -332,14 +364,7 @@ base::Result<v1::ReseedCopyResponse> Admin::ReseedCopy(const v1::ReseedCopyReque
     return base::Unavailable(fmt::format("the copy of {} on {} has not started yet: try again",
                                          record.name, context_.server));
   }
-  if (request.has_seed_bandwidth()) {
-    v1::SetCopyRequest set;
-    set.set_database(record.name);
-    set.set_server(request.server());
-    set.set_seed_bandwidth(request.seed_bandwidth());
-    RETURN_IF_ERROR(SetCopy(set).status());
-    copy->SetSeedBandwidth(request.seed_bandwidth());
-  }
+  RETURN_IF_ERROR(SetForReseed(*copy, request));
   RETURN_IF_ERROR(copy->RequestReseed(request.full()));
   return v1::ReseedCopyResponse();
 }

@@ -62,6 +62,10 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
       copy->activation_suspended = request.activation_suspended();
     }
     if (request.has_seed_bandwidth()) copy->seed_bandwidth = request.seed_bandwidth();
+    if (request.has_seed_from()) {
+      RETURN_IF_ERROR(CheckSeedFrom(record, request.server(), request.seed_from()));
+      copy->seed_from = request.seed_from();
+    }
     return {};
   };
   ASSIGN_OR_RETURN(const DatabaseRecord record,
@@ -76,12 +80,14 @@ base::Result<v1::SetCopyResponse> Admin::SetCopy(const v1::SetCopyRequest& reque
           copy.replay_lag > base::Duration(0) ? cluster::LagText(copy.replay_lag) : "none") +
           (copy.seed_bandwidth == 0
                ? std::string()
-               : fmt::format(", seeds at {} bytes a second", copy.seed_bandwidth)));
+               : fmt::format(", seeds at {} bytes a second", copy.seed_bandwidth)) +
+          (copy.seed_from.empty() ? std::string() : ", seeds from " + copy.seed_from));
   v1::SetCopyResponse response;
   response.set_preference(copy.preference);
   response.set_replay_lag_ms(copy.replay_lag / std::chrono::milliseconds(1));
   response.set_activation_suspended(copy.activation_suspended);
   response.set_seed_bandwidth(copy.seed_bandwidth);
+  response.set_seed_from(copy.seed_from);
   return response;
 }
 

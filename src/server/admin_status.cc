@@ -103,7 +103,7 @@ base::Result<v1::StatusResponse> Admin::LocalStatus(const v1::LocalStatusRequest
     to->set_id(local.id.ToHex());
     v1::CopyStatus& copy = *to->add_copies();
     copy = std::move(local.status);
-    if (context_.seeds != nullptr && copy.role() == "active") {
+    if (context_.seeds != nullptr) {
       for (const SeedSlots::Seed& seed : context_.seeds->given.seeds()) {
         if (seed.database != local.database) continue;
         v1::SeedGiven* const given = copy.add_seeds_given();

@@ -138,6 +138,12 @@ std::shared_ptr<PassiveCopy> CopyHost::FindPassive(const std::string& name) cons
   return nullptr;
 }
 
+std::shared_ptr<PassiveCopy> CopyHost::FindPassive(base::DatabaseId id) const {
+  base::MutexLock lock(mutex_);
+  const auto found = passives_.find(id);
+  return found == passives_.end() ? nullptr : found->second.copy;
+}
+
 std::vector<CopyHost::Hosted> CopyHost::Copies() const {
   base::MutexLock lock(mutex_);
   std::vector<Hosted> copies;

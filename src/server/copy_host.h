@@ -48,6 +48,7 @@ class CopyHost {
 
   std::shared_ptr<ActiveCopy> FindActive(base::DatabaseId id) const EXCLUDES_LOCK(mutex_);
   std::shared_ptr<ActiveCopy> FindActive(const std::string& name) const EXCLUDES_LOCK(mutex_);
+  std::shared_ptr<PassiveCopy> FindPassive(base::DatabaseId id) const EXCLUDES_LOCK(mutex_);
   std::shared_ptr<PassiveCopy> FindPassive(const std::string& name) const EXCLUDES_LOCK(mutex_);
   // Every copy that is active or passive here, not those that are retired.
   struct Hosted {

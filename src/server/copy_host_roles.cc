@@ -21,6 +21,14 @@ Peers PassivesOf(const cluster::DatabaseRecord& record) {
   return peers;
 }
 
+// Whom the copy on `server` takes the pages of its seeds from; empty: the active copy.
+std::string SeedSourceOf(const cluster::DatabaseRecord& record, const cluster::CopyRecord& mine) {
+  const bool has_copy = record.FindCopy(mine.seed_from) != nullptr;
+  return has_copy && mine.seed_from != record.active && mine.seed_from != mine.server
+             ? mine.seed_from
+             : std::string();
+}
+
 }  // namespace
 
 void CopyHost::Reconcile(const std::vector<cluster::DatabaseRecord>& records) {
@@ -286,6 +294,8 @@ void CopyHost::ApplyPassive(const cluster::DatabaseRecord& record,
   copy->SetSuspended(mine.suspended, mine.suspend_reason);
   copy->SetReplayLag(mine.replay_lag);
   copy->SetSeedBandwidth(mine.seed_bandwidth);
+  copy->SetSeedFrom(SeedSourceOf(record, mine));
+  copy->SetPeers(PassivesOf(record));
   if (!is_new) return;
   link.Add(copy);
   base::MutexLock lock(mutex_);

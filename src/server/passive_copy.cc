@@ -34,6 +34,7 @@ PassiveCopy::PassiveCopy(const ServerContext& context, Options options,
       options_(std::move(options)),
       link_(std::move(link)),
       worker_(context_.env, options_.name, link_),
+      seed_link_(context_, link_),
       freshness_(context_.settings.Get().ship.heartbeat * kHeartbeatsOverdue) {
   Publish();
 }
@@ -83,8 +84,8 @@ base::Status PassiveCopy::Open(base::SteadyTime now) {
   if (suspended_) copier_->Suspend("by an administrator", now);
   if (channel_ != nullptr) {
     copier_->OnConnected(*channel_, source_, now);
-    if (seed_ && !suspended_) seed_->OnConnected(*channel_, source_, now);
   }
+  RouteSeed("", now);
   return {};
 }
 
@@ -107,6 +108,7 @@ void PassiveCopy::CloseAll(const base::Status& why, base::SteadyTime now) {
   about_to_reseed_ = false;
   saving_.reset();
   seed_.reset();
+  RouteSeed("", now);
   LeaveSeeds();
   copier_.reset();
   log_.reset();
@@ -131,14 +133,14 @@ void PassiveCopy::OnConnected(ship::Channel& channel, const std::string& source,
   channel_ = &channel;
   source_ = source;
   if (copier_) copier_->OnConnected(channel, source, now);
-  if (seed_ && !suspended_) seed_->OnConnected(channel, source, now);
+  RouteSeed("", now);
 }
 
 void PassiveCopy::OnDisconnected(const std::string& cause, base::SteadyTime now) {
   if (channel_ == nullptr) return;
   channel_ = nullptr;
   if (copier_) copier_->OnDisconnected(cause, now);
-  if (seed_ && !suspended_) seed_->OnDisconnected(cause, now);
+  RouteSeed(cause, now);
 }
 
 void PassiveCopy::OnMessage(ship::Message&& message, base::SteadyTime now) {
@@ -152,7 +154,7 @@ void PassiveCopy::OnMessage(ship::Message&& message, base::SteadyTime now) {
     source_term_ = std::max(source_term_, refused->term);
   }
   if (ship::IsOfSeed(message)) {
-    if (seed_ && !suspended_) seed_->OnMessage(std::move(message), now);
+    if (seed_ && seed_channel_ == channel_) seed_->OnMessage(std::move(message), now);
   } else if (copier_) {
     copier_->OnMessage(std::move(message), now);
     unheeded_ = now;
@@ -217,6 +219,10 @@ void PassiveCopy::ApplyWishes(base::SteadyTime now) {
   few_copies_ = wishes.few_copies;
   if (wishes.play_down_to.value > 0) lag_.PlayDown(wishes.play_down_to, wishes.play_down_why);
   history_ = wishes.history;
+  if (seed_from_ != wishes.seed_from) {
+    seed_from_ = wishes.seed_from;
+    source_given_up_ = false;
+  }
   if (wishes.reseed) ReseedAsAsked(*wishes.reseed, now);
   if (copier_) copier_->SetTermKnown(wishes.term_known);
   if (seed_) seed_->SetTermKnown(wishes.term_known);
@@ -226,12 +232,12 @@ void PassiveCopy::ApplyWishes(base::SteadyTime now) {
   worker_.SetPaused(suspended_);
   if (suspended_) {
     if (copier_) copier_->Suspend(wishes.reason, now);
-    if (seed_ && channel_ != nullptr) seed_->OnDisconnected("suspended", now);
+    RouteSeed("suspended", now);
   } else {
     if (copier_) copier_->Resume(now);
     if (!seed_) return;
     copier_->SeedBegin(now);
-    if (channel_ != nullptr) seed_->OnConnected(*channel_, source_, now);
+    RouteSeed("", now);
   }
 }
 

@@ -11,6 +11,7 @@
 //     the pages that are here replaces the database (reseed_mark.h has the stages). The old
 //     database stays readable until the new one is whole. All pages are fetched only when a person
 //     asks for it, or when nothing of the file can be used
+//   - whom the pages of a seed come from (passive_copy_route.cc)
 //   - how far replay may go: a lagged copy holds log back (replay_lag.h, passive_copy_lag.cc)
 //   - log or replay kIoError, kNoSpace, kBusy and the like:   close, and open anew after a delay
 //
@@ -18,6 +19,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +33,7 @@
 #include "server/replay_lag.h"
 #include "server/replay_worker.h"
 #include "server/reseed_mark.h"
+#include "server/seed_link.h"
 #include "ship/log_copier.h"
 #include "ship/seed_target.h"
 #include "understudy/v1/admin.pb.h"
@@ -100,6 +103,15 @@ class PassiveCopy {
   std::atomic_flag& extracting() { return extracting_; }
   // Of this copy's seeds, bytes a second; 0: the server's own limit counts.
   void SetSeedBandwidth(uint64_t bandwidth) { seed_rate_.SetRate(bandwidth); }
+  // The server whose passive copy gives the pages of this copy's seeds; empty: the active one.
+  void SetSeedFrom(const std::string& server) EXCLUDES_LOCK(mutex_);
+  // The group's passive copies of this database, with their incarnations.
+  void SetPeers(std::map<std::string, uint64_t> peers) EXCLUDES_LOCK(mutex_);
+  bool HasPeer(const std::string& peer, uint64_t incarnation) const EXCLUDES_LOCK(mutex_);
+  base::Term term_known() const EXCLUDES_LOCK(mutex_);
+  // The log of a copy whose pages are good for a seed of another; kUnavailable says why they are
+  // not. It is another one after the copy was opened anew.
+  base::Result<std::shared_ptr<log::LogStore>> SeedableLog() const EXCLUDES_LOCK(mutex_);
   // This copy is to be mounted: copy the last logs from the former active if it still answers,
   // replay everything, and be ready for TakeHandover, within kHandoverLimit.
   void RequestHandover() EXCLUDES_LOCK(mutex_);
@@ -146,6 +158,14 @@ class PassiveCopy {
   void LeaveSeeds();
   void SeedFailed(base::SteadyTime now);
   base::Status SeedDone(base::SteadyTime now);
+  // passive_copy_route.cc
+  bool PagesElsewhere() const;
+  ship::Channel* SeedChannel() const;
+  // Gives the seed the channel it is to use; `cause`: why another one has ended.
+  void RouteSeed(const std::string& cause, base::SteadyTime now);
+  void FollowSeedLink(base::SteadyTime now, ship::RunResult& result);
+  void WatchSeedSource(base::SteadyTime now, ship::RunResult& result);
+  void GiveSourceUp(const std::string& why);
   bool resynchronizing() const;
   bool ReplayIsAtEnd() const;
   void FollowReplay(base::SteadyTime now);
@@ -186,6 +206,12 @@ class PassiveCopy {
   base::Term source_term_;  // the highest that a source has told
   ship::Channel* channel_ = nullptr;
   std::string source_;
+  SeedLink seed_link_;
+  ship::Channel* seed_channel_ = nullptr;  // that the seed was told of
+  std::string seed_from_;                  // the chosen source of pages; empty: the active copy
+  bool source_given_up_ = false;           // … which is of no use for the seed under way
+  base::SteadyTime source_moved_{};        // when it last gave something
+  uint64_t source_moved_to_ = 0;
   bool has_seed_slot_ = false;
   std::string seed_waits_;  // for a slot: why
   bool replaying_ = false;
@@ -223,11 +249,13 @@ class PassiveCopy {
     std::optional<bool> reseed;  // in full or not
     base::Duration replay_lag{};
     std::string few_copies;
+    std::string seed_from;
     base::Seq play_down_to;  // 0: nobody asks
     std::string play_down_why;
   };
   Wishes wishes_ GUARDED_BY(mutex_);
   base::CondVar published_;
+  std::map<std::string, uint64_t> peers_ GUARDED_BY(mutex_);
   std::atomic<bool> page_repair_ = false;
   bool at_rest_ GUARDED_BY(mutex_) = false;  // suspended, as the link thread and replay have seen
   v1::CopyStatus status_ GUARDED_BY(mutex_);

@@ -230,14 +230,15 @@ base::Status PassiveCopy::OpenSeed(bool replace, base::SteadyTime now) {
   const uint32_t pages_here = base ? base->pages() : 0;
   ASSIGN_OR_RETURN(seed_, ship::SeedTarget::Open(context_.env, options, *log_, std::move(base)));
   copier_->SeedBegin(now);
+  const std::string from = PagesElsewhere() ? ", with pages from " + seed_from_ : std::string();
   if (resynchronizing()) {
     context_.events.Add(EventNumber::kResyncStarted, Severity::kInfo, options_.name,
-                        fmt::format("resynchronising the copy of {} on {}, which has {} pages",
-                                    options_.name, context_.server, pages_here));
+                        fmt::format("resynchronising the copy of {} on {}, which has {} pages{}",
+                                    options_.name, context_.server, pages_here, from));
   } else {
     context_.events.Add(
         EventNumber::kSeedStarted, Severity::kInfo, options_.name,
-        fmt::format("seeding the copy of {} on {}", options_.name, context_.server));
+        fmt::format("seeding the copy of {} on {}{}", options_.name, context_.server, from));
   }
   return {};
 }
@@ -253,7 +254,7 @@ bool PassiveCopy::resynchronizing() const {
 // Whether the seed may go on. One whose source is away gives its slot back.
 bool PassiveCopy::EnterSeeds(base::SteadyTime now) {
   if (context_.seeds == nullptr) return true;
-  if (channel_ == nullptr) {
+  if (seed_channel_ == nullptr) {
     LeaveSeeds();
     return true;
   }
@@ -280,6 +281,7 @@ void PassiveCopy::FollowSeed(base::SteadyTime now, ship::RunResult& result) {
     seed_.reset();
     return;
   }
+  FollowSeedLink(now, result);
   if (!EnterSeeds(now)) {
     result.Sooner(now + kSlotLook);
     return;
@@ -306,6 +308,10 @@ void PassiveCopy::FollowSeed(base::SteadyTime now, ship::RunResult& result) {
 void PassiveCopy::SeedFailed(base::SteadyTime now) {
   const base::Status why = seed_->status().failure;
   const bool resync = seed_->status().resync;
+  // Whatever it was: another source is worth a try, unless it is this server that has no room.
+  if (PagesElsewhere() && seed_->has_start() && why.code() != base::Code::kNoSpace) {
+    GiveSourceUp(why.message());
+  }
   context_.events.Add(
       resync ? EventNumber::kResyncFailed : EventNumber::kSeedFailed, Severity::kError,
       options_.name,
@@ -323,6 +329,7 @@ void PassiveCopy::SeedFailed(base::SteadyTime now) {
 base::Status PassiveCopy::SeedDone(base::SteadyTime now) {
   RETURN_IF_ERROR(RemoveReseedMark(context_.env, options_.paths.directory));
   mark_.reset();
+  source_given_up_ = false;
   const ship::SeedTarget::Status& seed = seed_->status();
   const std::string at = base::ToString(seed_->checkpoint().at.position);
   if (seed.resync) {

@@ -103,6 +103,7 @@ void PassiveCopy::Publish() {
   if (seed_ && !replaying_) {
     status.set_seed_bytes_done(seed_->status().page_bytes_done);
     status.set_seed_bytes_total(seed_->status().page_bytes_total);
+    if (seed_channel_ != nullptr) status.set_seed_source(seed_->status().source);
     const std::string& waits = seed_->status().waiting;
     status.set_seed_waits(
         !seed_waits_.empty() ? fmt::format("on {} {}", context_.server, seed_waits_) : waits);

@@ -62,4 +62,31 @@ struct SeedTraffic {
   std::atomic<uint32_t> parallel = 1;
 };
 
+// The slot of one seed that is given. Threading: confined to the session's thread.
+class GivenSeed {
+ public:
+  GivenSeed(SeedTraffic* traffic, std::string database, std::string peer)
+      : traffic_(traffic), database_(std::move(database)), peer_(std::move(peer)) {}
+  ~GivenSeed() { Leave(); }
+  GivenSeed(const GivenSeed&) = delete;
+  GivenSeed& operator=(const GivenSeed&) = delete;
+
+  // As SeedSlots::Enter; without bounds (null traffic) always true.
+  bool Enter(base::SteadyTime now, std::string& why) {
+    if (traffic_ == nullptr || has_slot_) return true;
+    return has_slot_ = traffic_->given.Enter(database_, peer_, traffic_->parallel, now, why);
+  }
+  void Leave() {
+    has_slot_ = false;
+    if (traffic_ != nullptr) traffic_->given.Leave(database_, peer_);
+  }
+  bool has_slot() const { return has_slot_; }
+
+ private:
+  SeedTraffic* const traffic_;
+  const std::string database_;
+  const std::string peer_;
+  bool has_slot_ = false;
+};
+
 }  // namespace understudy::server

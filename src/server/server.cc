@@ -51,7 +51,9 @@ Server::Server(env::Env& env, Settings& settings, cluster::Coordinator& coordina
       cache_(env),
       backups_(context_, host_, cache_),
       admin_(context_, host_, backups_, HelloOf(self_, sqlite_version)),
-      ships_(context_, [this](base::DatabaseId id) { return host_.FindActive(id); }),
+      ships_(
+          context_, [this](base::DatabaseId id) { return host_.FindActive(id); },
+          [this](base::DatabaseId id) { return host_.FindPassive(id); }),
       watch_(context_, host_, cache_, cluster_signal_),
       scrub_(context_, host_),
       members_(context_, std::move(options_.etcd)),

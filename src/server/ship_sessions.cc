@@ -8,7 +8,9 @@
 #include <map>
 
 #include "base/diag.h"
-#include "server/capture_page_source.h"
+#include "server/copy_page_source.h"
+#include "server/passive_seeds.h"
+#include "server/seed_traffic.h"
 #include "ship/channel_watch.h"
 #include "ship/log_source.h"
 #include "ship/seed_source.h"
@@ -53,6 +55,7 @@ struct Served {
         incarnation(peer_incarnation),
         source(SourceOptions(*copy, channel.peer(), mount.term), *mount.log, channel),
         pages(copy, channel.signal()),
+        slot(context.seeds, copy->name(), channel.peer()),
         seed(context.env, SeedOptions(*copy, channel.peer(), mount.term, context.seeds), *mount.log,
              pages, channel) {}
 
@@ -60,21 +63,22 @@ struct Served {
   const Mount mount;
   const uint64_t incarnation;  // of the peer's copy
   ship::LogSource source;
-  CapturePageSource pages;
+  CopyPageSource<ActiveCopy, capture::Capture> pages;
+  GivenSeed slot;
   ship::SeedSource seed;
   PeerProgress told;
   bool final_told = false;  // that the mount has ended
   base::Term higher_term;   // that the peer knew of
-  bool has_seed_slot = false;
 };
 
 class Session {
  public:
   Session(const ServerContext& context, const ShipSessions::Finder& find,
-          rpc::ShipConnection& connection)
+          const PassiveSeeds::Finder& find_passive, rpc::ShipConnection& connection)
       : context_(context),
         find_(find),
         connection_(connection),
+        passive_seeds_(context, find_passive, connection),
         watch_(WatchOptions(context.settings.Get()), connection, context.env.Now(),
                [this] { return Ends(); }) {}
   ~Session() {
@@ -82,7 +86,6 @@ class Session {
       PeerProgress gone = served->told;
       gone.connected = false;
       served->copy->SetPeerProgress(connection_.peer(), served->incarnation, gone);
-      LeaveSeeds(*served);
     }
   }
 
@@ -99,7 +102,7 @@ class Session {
         if (!StillMounted(*served)) return connection_.Close();
         const ship::RunResult log = served->source.RunOnce(now);
         const ship::RunResult seed = served->seed.RunOnce(now);
-        if (served->has_seed_slot && !IsSeeding(served->seed.status())) LeaveSeeds(*served);
+        if (served->slot.has_slot() && !served->seed.status().under_way()) served->slot.Leave();
         worked = worked || log.worked || seed.worked;
         next = std::min({next, log.next, seed.next});
         TellProgress(*served);
@@ -109,7 +112,9 @@ class Session {
           watch_.Hasten();
         }
       }
-      next = std::min(next, watch_.RunOnce(now).next);
+      const ship::RunResult passive = passive_seeds_.RunOnce(now);
+      worked = worked || passive.worked;
+      next = std::min({next, passive.next, watch_.RunOnce(now).next});
       if (!worked) {
         connection_.signal()->WaitFor(seen,
                                       std::max<base::Duration>(next - now, base::Duration(0)));
@@ -150,6 +155,8 @@ class Session {
       if (!database) continue;  // a heartbeat
       if (Served* served = Find(*database, *message); served != nullptr) {
         Deliver(*served, std::move(*message), now);
+      } else if (passive_seeds_.Take(*message, now)) {
+        continue;
       } else if (ship::IncarnationOf(*message) && waiting_.size() < ShipSessions::kWaitingMax) {
         waiting_.push_back({std::move(*message), now + ShipSessions::kMountWait});
       }
@@ -176,20 +183,10 @@ class Session {
     return (served_[database] = std::move(served)).get();
   }
 
-  static bool IsSeeding(const ship::SeedSource::Status& status) {
-    using State = ship::SeedSource::State;
-    if (status.state == State::kWaiting) return status.chunks_durable < status.chunks;
-    return status.state == State::kStarting || status.state == State::kChunks ||
-           status.state == State::kEnding;
-  }
-
   // Whether its seed may go on. Otherwise the peer asks again soon, and keeps its place in line.
   bool EnterSeeds(Served& served, const ship::SeedRequest& request, base::SteadyTime now) {
-    if (context_.seeds == nullptr || served.has_seed_slot) return true;
     ship::Refused refused;
-    served.has_seed_slot = context_.seeds->given.Enter(
-        served.copy->name(), connection_.peer(), context_.seeds->parallel, now, refused.message);
-    if (served.has_seed_slot) return true;
+    if (request.start_only || served.slot.Enter(now, refused.message)) return true;
     refused.database = request.database;
     refused.seed = true;
     refused.request = request.request;
@@ -198,11 +195,6 @@ class Session {
     refused.term = served.mount.term;
     connection_.TrySend(std::move(refused));  // if it does not fit, the peer's limit ends its wait
     return false;
-  }
-  void LeaveSeeds(Served& served) {
-    if (context_.seeds == nullptr) return;
-    served.has_seed_slot = false;
-    context_.seeds->given.Leave(served.copy->name(), connection_.peer());
   }
 
   void Deliver(Served& served, ship::Message&& message, base::SteadyTime now) {
@@ -289,7 +281,6 @@ class Session {
 
   ServedMap::iterator Drop(ServedMap::iterator at) {
     const std::shared_ptr<log::LogStore> log = at->second->mount.log;
-    LeaveSeeds(*at->second);
     at = served_.erase(at);
     // A late acknowledgement may have set them after the copy was removed.
     log->ReleaseHold(ship::LogSource::HoldName(connection_.peer()));
@@ -328,6 +319,7 @@ class Session {
   const ShipSessions::Finder& find_;
   rpc::ShipConnection& connection_;
   ServedMap served_;
+  PassiveSeeds passive_seeds_;
   std::deque<Waiting> waiting_;
   // Databases that the peer copied until they were no longer active here, and since when they are
   // again.
@@ -339,7 +331,7 @@ class Session {
 
 void ShipSessions::Serve(rpc::ShipConnection& connection) {
   base::Diag(base::DiagLevel::kInfo, "ship", "a server connected", {{"peer", connection.peer()}});
-  Session(context_, find_, connection).Run();
+  Session(context_, find_, find_passive_, connection).Run();
   base::Diag(base::DiagLevel::kInfo, "ship", "a server's connection ended",
              {{"peer", connection.peer()}, {"cause", connection.cause()}});
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ShipSessions: answers the connections that other servers open to this one to copy from its active
-// copies.
+// copies, or to take the pages of a seed from its passive ones (passive_seeds.h).
 //
 // Each connection is served on its own gRPC thread: one log source and one seed source for each
 // database that the peer asks for. A request for a database that is not mounted yet waits for it up
@@ -15,6 +15,7 @@
 #include "rpc/rpc_server.h"
 #include "server/active_copy.h"
 #include "server/context.h"
+#include "server/passive_seeds.h"
 
 namespace understudy::server {
 
@@ -26,14 +27,15 @@ class ShipSessions final : public rpc::ShipAcceptor {
 
   // Null when there is no active copy of that database here.
   using Finder = std::function<std::shared_ptr<ActiveCopy>(base::DatabaseId)>;
-  ShipSessions(const ServerContext& context, Finder find)
-      : context_(context), find_(std::move(find)) {}
+  ShipSessions(const ServerContext& context, Finder find, PassiveSeeds::Finder find_passive)
+      : context_(context), find_(std::move(find)), find_passive_(std::move(find_passive)) {}
 
   void Serve(rpc::ShipConnection& connection) override;
 
  private:
   const ServerContext context_;
   const Finder find_;
+  const PassiveSeeds::Finder find_passive_;
 };
 
 }  // namespace understudy::server

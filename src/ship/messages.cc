@@ -114,6 +114,9 @@ struct Check {
   base::Status operator()(const SeedRequest& m) const {
     if (m.request == 0) return Bad("SeedRequest", "request", 0, "at least 1");
     if (m.seed_id != 0) RETURN_IF_ERROR(CheckLayout("SeedRequest", m.page_size, m.chunk_pages));
+    if (m.seed_id != 0 && m.start_only) {
+      return Bad("SeedRequest", "start_only", 1, "0 when a seed goes on");
+    }
     if (m.seed_id == 0 && m.next_chunk != 0) {
       return Bad("SeedRequest", "next_chunk", m.next_chunk, "0 in a new seed");
     }

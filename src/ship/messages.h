@@ -3,9 +3,10 @@
 // them.
 //
 // One channel per pair of servers carries all databases. The server with the passive copy (the log
-// copier) opens it and asks; the server with the active copy answers. rpc/ translates these structs
-// to protobuf (proto/understudy/v1/replication.proto) and nothing else; tests use an in-process
-// Channel.
+// copier) opens it and asks; the server with the active copy answers. The pages of a seed may come
+// from another passive copy instead, over a channel of their own (SeedRequest). rpc/ translates
+// these structs to protobuf (proto/understudy/v1/replication.proto) and nothing else; tests use an
+// in-process Channel.
 //
 // copier -> source: Subscribe, Unsubscribe, Ack, SeedRequest, SeedHashes, SeedAck, Heartbeat
 // source -> copier: Parts, Refused, SeedStart, SeedChunk, SeedEnd, Heartbeat
@@ -108,8 +109,11 @@ struct Refused {
 // said, and `have` is how far this copy's log goes (from SeedStart.start on without a gap). Chunk n
 // always covers pages n * chunk_pages + 1 .. (n + 1) * chunk_pages, so any source can go on.
 // Answered by SeedStart (new seeds only), then chunks, then SeedEnd; or by Refused.
-// With a base whose pages are of the seed's size (a resync) the source sends chunk n only after the
-// SeedHashes of chunk n have come, and without the pages that they say are here already.
+// A copy that takes its pages from another passive copy asks the active one for the start only:
+// that one answers with SeedStart and keeps the log from there on. Then it asks the passive copy to
+// go on with that seed, at chunk 0. With a base whose pages are of the seed's size (a resync) the
+// source sends chunk n only after the SeedHashes of chunk n have come, and without the pages that
+// they say are here already.
 struct SeedRequest {
   base::DatabaseId database{};
   uint64_t request = 0;
@@ -123,6 +127,7 @@ struct SeedRequest {
   log::LogEnd have{};
   uint64_t window_bytes = 0;
   uint32_t base_page_size = 0;  // of the pages that are here already; 0: none are
+  bool start_only = false;      // of a new seed: SeedStart, and no chunk
 };
 struct SeedStart {
   base::DatabaseId database{};

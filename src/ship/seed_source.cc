@@ -29,8 +29,10 @@ struct SeedSource::Core {
       : env(e), options(o), log(l), pages(p), channel(c) {}
 
   void OnRequest(const SeedRequest& message);
+  base::Status CheckTerm(base::Term known);
   base::Status Begin();
   base::Status Resume(const SeedRequest& message);
+  base::Status CheckGoesOn(const log::LogEnd& have);
   void OnHashes(SeedHashes&& message);
   void OnAck(const SeedAck& message);
   void Fail(const base::Status& why);
@@ -39,6 +41,9 @@ struct SeedSource::Core {
   base::Status AskPages(base::SteadyTime now);
   base::Status TakePages(base::SteadyTime now);
   base::Status CheckPages() const;
+  bool IsBeforeStart(const SeedPages& read) const {
+    return read.at.position.seq < layout.start.position.seq;
+  }
   bool MayPack() const { return taken && !ready && (!resync() || !hashes.empty()); }
   void Pack();
   bool WindowIsOpen() const {
@@ -64,6 +69,7 @@ struct SeedSource::Core {
   SeedLayout layout;
   uint64_t window_bytes = 0;
   uint32_t base_page_size = 0;
+  bool start_only = false;
   HashQueue hashes;  // the target's, of chunk ask_chunk and those after it
   uint64_t sent_bytes = 0;
   uint64_t consumed_bytes = 0;
@@ -129,12 +135,7 @@ void SeedSource::Core::OnRequest(const SeedRequest& message) {
   status = {};
   status.bytes_sent = bytes_sent;
   base::Status begun = CheckMessage(message);
-  if (begun.ok() && message.term_known > options.term) {
-    fenced_by = message.term_known;
-    begun =
-        base::Fenced(fmt::format("this server's copy is mounted in term {}, but {} knows term {}",
-                                 options.term.value, options.peer, message.term_known.value));
-  }
+  if (begun.ok()) begun = CheckTerm(message.term_known);
   if (begun.ok()) begun = message.seed_id == 0 ? Begin() : Resume(message);
   if (!begun.ok()) {
     Fail(begun.WithContext(fmt::format("seeding {} to {}", options.database_name, options.peer)));
@@ -142,6 +143,7 @@ void SeedSource::Core::OnRequest(const SeedRequest& message) {
   }
   window_bytes = message.window_bytes;
   base_page_size = message.base_page_size;
+  start_only = message.start_only;
   ask_chunk = message.next_chunk;
   status.seed_id = layout.seed_id;
   status.chunks = layout.chunks();
@@ -150,6 +152,18 @@ void SeedSource::Core::OnRequest(const SeedRequest& message) {
   status.page_bytes_done =
       std::min(status.page_bytes_total,
                uint64_t{message.next_chunk} * layout.chunk_pages * layout.page_size);
+}
+
+base::Status SeedSource::Core::CheckTerm(base::Term known) {
+  if (known <= options.term) return {};
+  if (options.passive) {
+    return base::Unavailable(
+        fmt::format("this server's copy has heard of term {} at most, but {} knows term {}",
+                    options.term.value, options.peer, known.value));
+  }
+  fenced_by = known;
+  return base::Fenced(fmt::format("this server's copy is mounted in term {}, but {} knows term {}",
+                                  options.term.value, options.peer, known.value));
 }
 
 void SeedSource::Core::Hold(const log::LogEnd& from) {
@@ -162,6 +176,9 @@ void SeedSource::Core::Hold(const log::LogEnd& from) {
 }
 
 base::Status SeedSource::Core::Begin() {
+  if (options.passive) {
+    return base::InvalidArgument("a passive copy cannot say where a seed starts");
+  }
   const base::Position durable = log.durable();
   if (durable.seq.value == 0) {
     return base::Unavailable("nothing was captured from the active copy yet; try again soon");
@@ -204,13 +221,23 @@ base::Status SeedSource::Core::Resume(const SeedRequest& message) {
     return base::Diverged(fmt::format("the seed has pages of {} bytes, the database of {}",
                                       message.page_size, log.end().page_size));
   }
-  Hold(message.have);
-  if (base::Status possible = CheckCopyPosition(log, message.have); !possible.ok()) {
-    log.ReleaseHold(HoldName(options.peer));
-    return possible.WithContext("this seed cannot go on");
-  }
+  RETURN_IF_ERROR(CheckGoesOn(message.have));
   status.state = State::kChunks;
   return {};
+}
+
+base::Status SeedSource::Core::CheckGoesOn(const log::LogEnd& have) {
+  if (options.passive) {
+    const base::Status same = CheckCopyPosition(log, have);
+    // Log that is no longer here is none that this seed wants from us.
+    if (same.ok() || same.code() == base::Code::kLogGap) return {};
+    return base::Unavailable("this passive copy cannot give its pages now: " + same.message());
+  }
+  Hold(have);
+  base::Status possible = CheckCopyPosition(log, have);
+  if (possible.ok()) return {};
+  log.ReleaseHold(HoldName(options.peer));
+  return possible.WithContext("this seed cannot go on");
 }
 
 void SeedSource::Core::OnHashes(SeedHashes&& message) {
@@ -247,7 +274,9 @@ bool SeedSource::Core::Flush() {
   if (!outgoing) return true;
   if (!channel.TrySend(std::move(*outgoing))) return false;
   outgoing.reset();
-  if (status.state == State::kStarting) status.state = State::kChunks;
+  if (status.state == State::kStarting) {
+    status.state = start_only ? State::kHolding : State::kChunks;
+  }
   return true;
 }
 
@@ -275,6 +304,15 @@ base::Status SeedSource::Core::TakePages(base::SteadyTime now) {
     ask_at = now + kBusyRetry;
     return {};
   }
+  if (options.passive && IsBeforeStart(**answer)) {
+    const std::string at = ToString((*answer)->at.position);
+    if (++busy > kBusyRetriesMax) {
+      return base::Unavailable(fmt::format("replay here is at {}, and does not reach {}", at,
+                                           ToString(layout.start.position)));
+    }
+    ask_at = now + kBusyRetry;
+    return {};
+  }
   busy = 0;
   taken = std::move(**answer);
   return CheckPages();
@@ -288,7 +326,7 @@ base::Status SeedSource::Core::CheckPages() const {
   if (taken->first_page != layout.FirstPage(ask_chunk) ||
       taken->page_count > layout.PagesOf(ask_chunk) ||
       taken->images.size() != size_t{taken->page_count} * layout.page_size ||
-      taken->at.position.seq < layout.start.position.seq) {
+      IsBeforeStart(*taken)) {
     return base::Internal(fmt::format(
         "{} pages from page {} at {} are not what was asked for as "
         "chunk {}",
@@ -338,6 +376,10 @@ base::Status SeedSource::Core::SendEnd() {
 
 // The log copier's hold has taken over: ours would only keep more.
 void SeedSource::Core::ReleaseHoldIfReplaced() {
+  if (options.passive) {
+    status.state = State::kDone;
+    return;
+  }
   const std::string copier = fmt::format("passive {}", options.peer);
   for (const log::Hold& hold : log.holds()) {
     if (hold.name != copier) continue;
@@ -393,9 +435,11 @@ RunResult SeedSource::RunOnce(base::SteadyTime now) {
     }
     if (!core.Flush()) result.Sooner(now + kChannelFullRetry);
   }
-  if (core.status.state == State::kWaiting && core.status.chunks_durable == core.status.chunks) {
+  const bool all_there =
+      core.status.state == State::kWaiting && core.status.chunks_durable == core.status.chunks;
+  if (all_there || core.status.state == State::kHolding) {
     core.ReleaseHoldIfReplaced();
-    if (core.status.state == State::kWaiting) result.Sooner(now + kBusyRetry);
+    if (core.status.state != State::kDone) result.Sooner(now + kBusyRetry);
   }
   return result;
 }

@@ -8,10 +8,17 @@
 //   kIdle -SeedRequest-> kStarting -SeedStart sent-> kChunks -last chunk sent-> kEnding -SeedEnd
 //   sent-> kWaiting -all chunks acknowledged-> kDone;   (any) -error, Refused sent-> kFailed
 //   A further SeedRequest starts over from its next_chunk in every state.
+//   kStarting -SeedStart sent, to a request for the start only-> kHolding -the log copier's hold
+//   exists-> kDone
 //
-// The log from `start` on is kept by the hold HoldName(peer). It is released once all chunks are
-// acknowledged and the log copier's own hold exists; not when this object goes, so that the seed
-// can be resumed: the server releases it when the peer has not come back for too long.
+// A passive copy (Options::passive) gives pages only, of seeds whose start the active copy has
+// told: it keeps no log for them, and sends no page of before the start. What it cannot do now it
+// refuses as kUnavailable: it is never the one to say that the seed is wrong.
+//
+// On the active copy the log from `start` on is kept by the hold HoldName(peer). It is released
+// once all chunks are acknowledged and the log copier's own hold exists; not when this object goes,
+// so that the seed can be resumed: the server releases it when the peer has not come back for too
+// long.
 //
 // When the target has pages already (SeedRequest.base_page_size), each chunk waits for the target's
 // hashes of its pages, and only pages that differ are sent.
@@ -36,12 +43,13 @@ class SeedSource {
     base::DatabaseId database{};
     std::string database_name{};  // for messages
     std::string peer{};           // the server that is seeded
-    base::Term term{};            // of our mount
+    base::Term term{};            // of our mount; of a passive copy: the newest that it knows
+    bool passive = false;         // ours is a passive copy
     size_t chunk_bytes = kSeedChunkBytesMax;
     int zstd_level = 1;
     base::RateLimit* rate = nullptr;  // of what is sent, with others; borrowed; null: no limit
   };
-  enum class State { kIdle, kStarting, kChunks, kEnding, kWaiting, kDone, kFailed };
+  enum class State { kIdle, kStarting, kHolding, kChunks, kEnding, kWaiting, kDone, kFailed };
 
   struct Status {
     State state = State::kIdle;
@@ -54,6 +62,12 @@ class SeedSource {
     uint64_t bytes_sent = 0;  // after compression, by this object
     uint64_t in_flight_bytes = 0;
     base::Status failure{};
+
+    // Pages are still to go to the peer.
+    bool under_way() const {
+      if (state == State::kWaiting) return chunks_durable < chunks;
+      return state == State::kStarting || state == State::kChunks || state == State::kEnding;
+    }
   };
 
   // All borrowed, and must outlive this.

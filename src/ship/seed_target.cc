@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/diag.h"
 #include "ship/seed_target_core.h"
 
@@ -33,6 +35,8 @@ const log::Checkpoint& SeedTarget::checkpoint() const {
 void SeedTarget::SetTermKnown(base::Term term) {
   core_->term_known = std::max(core_->term_known, term);
 }
+void SeedTarget::SetPagesElsewhere(bool elsewhere) { core_->pages_elsewhere = elsewhere; }
+bool SeedTarget::has_start() const { return core_->journal != nullptr; }
 void SeedTarget::ReleaseHold() { core_->log.ReleaseHold(std::string(kHoldName)); }
 
 // --- life cycle ---
@@ -320,12 +324,17 @@ base::Status SeedTarget::Core::BeginSeed(const SeedStart& message) {
   return {};
 }
 
-void SeedTarget::Core::OnStart(const SeedStart& message, base::SteadyTime /*now*/) {
+void SeedTarget::Core::OnStart(const SeedStart& message, base::SteadyTime now) {
   status.waiting.clear();
   if (journal) return;  // not asked for: we were resuming
   if (const base::Status begun = BeginSeed(message); !begun.ok()) {
-    Fail(begun.WithContext("seeding " + options.database_name));
+    return Fail(begun.WithContext("seeding " + options.database_name));
   }
+  if (!pages_elsewhere) return;
+  // That was all this source was asked for. Should no other channel come, it is asked for the rest.
+  StopReceiving();
+  want_request = true;
+  ask_at = now + kRetryDelay;
 }
 
 void SeedTarget::Core::OnChunk(SeedChunk&& message, base::SteadyTime now) {
@@ -352,7 +361,18 @@ void SeedTarget::Core::OnEnd(const SeedEnd& message, base::SteadyTime now) {
              now);
     return;
   }
+  if (pages_elsewhere && IsBehindChunks(message.at.position.seq)) {
+    AskAgain(fmt::format("{} has ended the seed at {}, which is before a chunk of another source",
+                         status.source, ToString(message.at.position)),
+             now);
+    return;
+  }
   end = message.at;
+}
+
+bool SeedTarget::Core::IsBehindChunks(base::Seq seq) const {
+  const std::vector<base::Position>& at = journal->state().chunk_at;
+  return std::any_of(at.begin(), at.end(), [&](const auto& chunk) { return chunk.seq > seq; });
 }
 
 void SeedTarget::Core::OnRefused(const Refused& message, base::SteadyTime now) {

@@ -6,6 +6,11 @@
 //        -> kCopying -> (SeedEnd) kReplaying -> kDone;   any -> kFailed
 //   kReplaying: needs a LogCopier to bring the log; see the state machine of page positions below.
 //
+// Pages of another copy. With SetPagesElsewhere(true) the channel is asked for SeedStart only,
+// while has_start() is false: give it the active copy's. From then on give it the channel of the
+// copy that has the pages, by OnConnected; the log comes from the active copy all the while. Any
+// source may take over at any chunk.
+//
 // Correctness. Chunk n was read at position P(n) >= start. A page of the file is at P(n), pages
 // after the original size at `start` (they did not exist). An entry of a record with seq_last <=
 // the page's position is skipped: the image already has it. Any later entry finds exactly its base
@@ -108,6 +113,8 @@ class SeedTarget {
   RunResult RunOnce(base::SteadyTime now);  // bounded: a few MiB of chunks, or of log
 
   void SetTermKnown(base::Term term);
+  void SetPagesElsewhere(bool elsewhere);
+  bool has_start() const;  // of the seed under way
   // Of what is received, with others; borrowed; null: no limit. May be changed at any time.
   void SetRate(base::RateLimit* rate);
   // Gives up and removes the seed's files (never the database at `path`).

@@ -42,6 +42,7 @@ struct SeedTarget::Core {
   base::Status FitLog(const log::LogEnd& start);
   void OnChunk(SeedChunk&& message, base::SteadyTime now);
   void OnEnd(const SeedEnd& message, base::SteadyTime now);
+  bool IsBehindChunks(base::Seq seq) const;
   void OnRefused(const Refused& message, base::SteadyTime now);
 
   // Work.
@@ -77,6 +78,7 @@ struct SeedTarget::Core {
   Channel* channel = nullptr;
   base::Term term_known;
   base::RateLimit* rate = nullptr;
+  bool pages_elsewhere = false;
 
   // Of the current request.
   uint64_t request = 0;

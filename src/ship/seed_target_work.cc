@@ -102,6 +102,7 @@ void SeedTarget::Core::Ask(base::SteadyTime now, RunResult& result) {
     message.have = log.end().position.seq < layout.start.position.seq ? layout.start : log.end();
     if (message.have.position.seq > log.durable().seq) message.have = layout.start;
   }
+  message.start_only = pages_elsewhere && !journal;
   if (seed_base) {
     message.base_page_size = seed_base->page_size();
     seed_base->Restart(message.next_chunk);

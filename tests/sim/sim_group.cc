@@ -105,6 +105,8 @@ Status SimGroup::Ask(const std::string& server, const Request& request, Response
     ASSIGN_OR_RETURN(response, client->SetDatabase(request));
   } else if constexpr (std::is_same_v<Request, v1::SwitchoverRequest>) {
     ASSIGN_OR_RETURN(response, client->Switchover(request));
+  } else if constexpr (std::is_same_v<Request, v1::ReseedCopyRequest>) {
+    ASSIGN_OR_RETURN(response, client->ReseedCopy(request));
   } else {
     ASSIGN_OR_RETURN(response, client->Status(request));
   }
@@ -290,7 +292,7 @@ void SimGroup::Crash(Machine& machine) {
 void SimGroup::Fault() {
   ++result_.faults;
   Machine& machine = Any();
-  switch (random_() % 11) {
+  switch (random_() % 12) {
     case 0: {
       if (!machine.up) return Boot(machine);
       if (options_.verbose) Say("power cut of " + machine.name);
@@ -349,6 +351,21 @@ void SimGroup::Fault() {
       if (leases.empty()) return;
       if (options_.verbose) Say("a lease is lost");
       return store_.Revoke(leases[random_() % leases.size()]);
+    }
+    case 10: {  // a copy is seeded anew, with the pages of another one
+      v1::ReseedCopyRequest request;
+      request.set_database(options_.databases[random_() % options_.databases.size()]);
+      request.set_server(machine.name);
+      request.set_full(random_() % 2 == 0);
+      const std::string from = Any().name;
+      if (from != machine.name) request.set_seed_from(from);
+      if (options_.verbose)
+        Say(fmt::format("reseed of {} on {} from {}", request.database(), machine.name, from));
+      scheduler_.StartIn(driver_, [this, request, asked = machine.name] {
+        v1::ReseedCopyResponse response;
+        Ask(asked, request, response).IgnoreError();  // it may be the active copy, or be down
+      });
+      return;
     }
     default: {
       v1::SwitchoverRequest request;
