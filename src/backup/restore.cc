@@ -4,15 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 
 #include "backup/stored_chain.h"
+#include "env/file_users.h"
 
 namespace understudy::backup {
 namespace {
 
-constexpr std::array<std::string_view, 3> kJournalSuffixes = {"-wal", "-shm", "-journal"};
 // How much is written before its writeback is started, without waiting for it.
 constexpr uint64_t kKickBytes = 8 << 20;
 
@@ -24,7 +23,7 @@ class Restoration {
         executor_(executor),
         repository_(repository),
         options_(options),
-        partial_(options.output + ".restoring") {}
+        partial_(options.output + std::string(kRestoringSuffix)) {}
 
   base::Result<RestoreResult> Run() {
     const base::SteadyTime began = env_.Now();
@@ -46,11 +45,7 @@ class Restoration {
 
  private:
   base::Status RunSteps() {
-    if (options_.backup.empty()) {
-      ASSIGN_OR_RETURN(document_, repository_.NewestGood(options_.database));
-    } else {
-      ASSIGN_OR_RETURN(document_, repository_.Find(options_.database, options_.backup));
-    }
+    ASSIGN_OR_RETURN(document_, ChooseBackup(repository_, options_.database, options_.backup));
     ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository_, document_));
     ASSIGN_OR_RETURN(const auto stored, StoredChain::Open(env_, repository_, std::move(chain),
                                                           /*from_disk=*/false));
@@ -91,6 +86,7 @@ class Restoration {
         return base::AlreadyExists(options_.output +
                                    " exists; choose another name, or force its replacement");
       }
+      RETURN_IF_ERROR(env::CheckNotInUse(env_, options_.output));
     }
     for (const std::string_view suffix : kJournalSuffixes) {
       const std::string journal = options_.output + std::string(suffix);
@@ -160,6 +156,11 @@ class Restoration {
 };
 
 }  // namespace
+
+base::Result<BackupDocument> ChooseBackup(const Repository& repository, const std::string& database,
+                                          const std::string& id) {
+  return id.empty() ? repository.NewestGood(database) : repository.Find(database, id);
+}
 
 base::Result<RestoreResult> Restore(env::Env& env, Executor& executor, const Repository& repository,
                                     const RestoreOptions& options) {

@@ -8,17 +8,28 @@
 // renamed to the output. A failed or cancelled restore leaves neither file.
 // An existing output is refused unless `force`; so is an output beside which a `-wal`, `-journal`
 // or `-shm` file lies, because SQLite would apply it to the restored database (`force` removes
-// them).
+// them), and a file that a process has open, as far as we may see that.
 // Threading: thread-compatible.
 #pragma once
 
+#include <array>
 #include <string>
+#include <string_view>
 
 #include "backup/executor.h"
 #include "backup/repository.h"
 #include "base/progress.h"
 
 namespace understudy::backup {
+
+// Files beside a database that SQLite would apply to it.
+inline constexpr std::array<std::string_view, 3> kJournalSuffixes = {"-wal", "-shm", "-journal"};
+// Beside the output: its lock, and what is not whole yet.
+inline constexpr std::string_view kRestoringSuffix = ".restoring";
+
+// The backup that is meant: the one with that id, or the newest good one.
+base::Result<BackupDocument> ChooseBackup(const Repository& repository, const std::string& database,
+                                          const std::string& id);
 
 struct RestoreOptions {
   std::string database = {};

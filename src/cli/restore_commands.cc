@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include "backup/delta_restore.h"
 #include "backup/executor.h"
 #include "backup/repository.h"
 #include "backup/restore.h"
@@ -8,6 +9,8 @@
 #include "cli/groups.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
+#include "env/env.h"
+#include "sqlite/connection.h"
 
 namespace understudy::cli {
 namespace {
@@ -17,10 +20,84 @@ struct Arguments {
   std::string database;
   std::string backup;
   std::string output;
+  std::string onto;
   bool force = false;
+  bool check = false;
 };
 
-base::Status Restore(Context& context, const Arguments& arguments) {
+// A daemon's own files are its own: what it thinks of them would not be true any more.
+constexpr const char* kCopyIdentity = ".copy.json";
+
+base::Status CheckNotOfADaemon(env::Env& env, const std::string& path) {
+  const std::string identity = env::JoinPath(env::DirectoryOf(path), kCopyIdentity);
+  if (!env::Exists(env, identity)) return {};
+  return base::InvalidArgument(
+      fmt::format("{} is in the data directory of a server, whose copy it may be ({} is there); "
+                  "choose another file",
+                  path, identity));
+}
+
+// SQLite's own opinion of what was written.
+base::Status CheckIntegrity(const std::string& path) {
+  ASSIGN_OR_RETURN(const auto connection, sqlite::Connection::Open(path, {}));
+  ASSIGN_OR_RETURN(const std::string said, connection->QueryText("PRAGMA integrity_check"));
+  if (said == "ok") return {};
+  return base::Corruption(fmt::format(
+      "{} is what the backup has, but SQLite finds it damaged: {}; it was so when it was backed up",
+      path, said));
+}
+
+Json DocumentOf(const Arguments& arguments, const backup::BackupDocument& backup) {
+  Json document;
+  document["backup"] = backup.id;
+  document["database"] = arguments.database;
+  document["term"] = backup.position.term.value;
+  document["position"] = backup.position.seq.value;
+  return document;
+}
+
+base::Status RestoreOnto(Context& context, const Arguments& arguments) {
+  RETURN_IF_ERROR(CheckNotOfADaemon(context.env(), arguments.onto));
+  ASSIGN_OR_RETURN(const auto repository,
+                   backup::Repository::Open(context.env(), arguments.repository));
+  backup::ThreadExecutor executor;
+  ProgressView view(context.output(), context.env());
+  backup::DeltaOptions options;
+  options.database = arguments.database;
+  options.backup = arguments.backup;
+  options.file = arguments.onto;
+  options.progress = [&view](const base::Progress& progress) {
+    view.Update(progress);
+    return true;
+  };
+  ASSIGN_OR_RETURN(const backup::DeltaResult result,
+                   backup::RestoreOnto(context.env(), executor, *repository, options));
+  view.Finish();
+  if (arguments.check) RETURN_IF_ERROR(CheckIntegrity(arguments.onto));
+  Json document = DocumentOf(arguments, result.document);
+  document["output"] = arguments.onto;
+  document["size"] = result.bytes_kept + result.bytes_written;
+  document["kept"] = result.bytes_kept;
+  document["written"] = result.bytes_written;
+  document["was_half_restored"] = result.was_half;
+  document["duration_ms"] = result.duration_ms;
+  document["integrity_check"] = arguments.check ? Json("ok") : Json(nullptr);
+  context.output().Document(
+      Json{{"restore", document}},
+      fmt::format("{} is what backup {} has, position {}: {} written, {} kept, in {}, every page "
+                  "checked{}\n",
+                  arguments.onto, result.document.id,
+                  FormatCount(result.document.position.seq.value),
+                  FormatBytes(result.bytes_written), FormatBytes(result.bytes_kept),
+                  FormatDuration(std::chrono::milliseconds(result.duration_ms)),
+                  result.was_half ? "; an earlier restore had stopped half-way" : ""));
+  return {};
+}
+
+base::Status RestoreToNew(Context& context, const Arguments& arguments) {
+  if (env::Exists(context.env(), arguments.output)) {
+    RETURN_IF_ERROR(CheckNotOfADaemon(context.env(), arguments.output));
+  }
   ASSIGN_OR_RETURN(const auto repository,
                    backup::Repository::Open(context.env(), arguments.repository));
   backup::ThreadExecutor executor;
@@ -37,15 +114,13 @@ base::Status Restore(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const backup::RestoreResult result,
                    backup::Restore(context.env(), executor, *repository, options));
   view.Finish();
-  Json document;
-  document["backup"] = result.document.id;
-  document["database"] = arguments.database;
-  document["term"] = result.document.position.term.value;
-  document["position"] = result.document.position.seq.value;
+  if (arguments.check) RETURN_IF_ERROR(CheckIntegrity(arguments.output));
+  Json document = DocumentOf(arguments, result.document);
   document["output"] = result.output;
   document["size"] = result.bytes;
   document["duration_ms"] = result.duration_ms;
   document["bytes_per_second"] = result.bytes_per_second;
+  document["integrity_check"] = arguments.check ? Json("ok") : Json(nullptr);
   context.output().Document(
       Json{{"restore", document}},
       fmt::format("{} restored from backup {}: {} at position {} in {} ({}), every page checked\n",
@@ -67,9 +142,20 @@ Runner DefineRestore(CLI::App& app) {
       ->type_name("DB");
   app.add_option("--backup", arguments->backup, "the backup (default: the newest good one)")
       ->type_name("ID");
-  app.add_option("--output", arguments->output, "the file to write")->required()->type_name("FILE");
-  app.add_flag("--force", arguments->force, "replace the file if it exists");
-  return [arguments](Context& context) { return Restore(context, *arguments); };
+  CLI::Option* const output =
+      app.add_option("--output", arguments->output, "the file to write")->type_name("FILE");
+  app.add_option("--onto", arguments->onto,
+                 "an existing file, of which only the pages that differ are written")
+      ->type_name("FILE")
+      ->excludes(output);
+  app.add_flag("--force", arguments->force, "replace the file if it exists")->needs(output);
+  app.add_flag("--check", arguments->check, "run PRAGMA integrity_check on the result");
+  return [arguments](Context& context) -> base::Status {
+    if (!arguments->onto.empty()) return RestoreOnto(context, *arguments);
+    if (!arguments->output.empty()) return RestoreToNew(context, *arguments);
+    return base::InvalidArgument(
+        "say where to: --output FILE for a new file, --onto FILE for one that is there");
+  };
 }
 
 }  // namespace
@@ -79,7 +165,8 @@ Group RestoreCommands() {
           "",
           {{.name = "restore",
             .summary = "Write the database of a backup to a file; needs no server",
-            .example = "understudy restore --repo /srv/backups --db mail --output /tmp/mail.db",
+            .example = "understudy restore --repo /srv/backups --db mail --output /tmp/mail.db\n"
+                       "understudy restore --repo /srv/backups --db mail --onto /tmp/mail.db",
             .define = DefineRestore,
             .not_found_hint = "--repo is a repository's directory, --db a database in it",
             .exists_hint = "--force replaces the file"}}};
