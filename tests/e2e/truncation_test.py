@@ -118,7 +118,7 @@ class Truncation(base.FailoverCase):
     def test_a_running_backup_is_a_hold_with_its_name(self):
         go = os.path.join(self.lab.temp.name, "go")
         process = subprocess.Popen([base.UNDERSTUDY, "backup", "exec", "orders", "--from", "s2", "--", "sh", "-c",
-                                    f"while [ ! -e {go} ]; do sleep 0.05; done"], env=self.lab.environment | {
+                                    f"for i in $(seq 2400); do [ -e {go} ] && break; sleep 0.05; done"], env=self.lab.environment | {
                                         "UNDERSTUDY_SERVER": "s2"})
         self.addCleanup(process.kill)
 

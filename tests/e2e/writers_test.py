@@ -46,7 +46,7 @@ class Writers(base.FailoverCase):
         """A requester's program that waits for the file `go`."""
         go = os.path.join(self.lab.temp.name, "go")
         command = [base.UNDERSTUDY, "backup", "exec", "orders", *options, "--", "sh", "-c",
-                   f"while [ ! -e {go} ]; do sleep 0.05; done; {script}"]
+                   f"for i in $(seq 2400); do [ -e {go} ] && break; sleep 0.05; done; {script}"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                    env=self.lab.environment | {"UNDERSTUDY_SERVER": server})
         self.addCleanup(process.kill)
