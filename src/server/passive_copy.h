@@ -31,10 +31,10 @@
 #include "server/freshness.h"
 #include "server/log_keeper.h"
 #include "server/lost_log_writer.h"
+#include "server/peer_connection.h"
 #include "server/replay_lag.h"
 #include "server/replay_worker.h"
 #include "server/reseed_mark.h"
-#include "server/seed_link.h"
 #include "ship/log_copier.h"
 #include "ship/seed_target.h"
 #include "understudy/v1/admin.pb.h"
@@ -161,7 +161,7 @@ class PassiveCopy {
   base::Status SeedDone(base::SteadyTime now);
   // passive_copy_route.cc
   bool PagesElsewhere() const;
-  ship::Channel* SeedChannel() const;
+  bool TakesFromOther() const;
   // Gives the seed the channel it is to use; `cause`: why another one has ended.
   void RouteSeed(const std::string& cause, base::SteadyTime now);
   void FollowSeedLink(base::SteadyTime now, ship::RunResult& result);
@@ -209,7 +209,7 @@ class PassiveCopy {
   base::Term source_term_;  // the highest that a source has told
   ship::Channel* channel_ = nullptr;
   std::string source_;
-  SeedLink seed_link_;
+  PeerConnection seed_link_;               // to seed_from_, while it gives pages
   ship::Channel* seed_channel_ = nullptr;  // that the seed was told of
   std::string seed_from_;                  // the chosen source of pages; empty: the active copy
   bool source_given_up_ = false;           // … which is of no use for the seed under way

@@ -35,18 +35,21 @@ bool PassiveCopy::PagesElsewhere() const {
   return !seed_from_.empty() && seed_from_ != source_ && !source_given_up_;
 }
 
-// The channel that the seed is to use now.
-ship::Channel* PassiveCopy::SeedChannel() const {
-  if (!seed_ || suspended_ || replaying_) return nullptr;
-  return PagesElsewhere() && seed_->has_start() ? seed_link_.channel(seed_from_) : channel_;
+// The seed under way has a start, so that its pages come from another passive copy now.
+bool PassiveCopy::TakesFromOther() const {
+  return seed_ && !suspended_ && !replaying_ && PagesElsewhere() && seed_->has_start();
 }
 
 void PassiveCopy::RouteSeed(const std::string& cause, base::SteadyTime now) {
-  const bool seeding = seed_ && !suspended_ && !replaying_;
-  const bool elsewhere = PagesElsewhere();
-  if (seed_) seed_->SetPagesElsewhere(elsewhere);
-  const bool from_other = seeding && elsewhere && seed_->has_start();
-  ship::Channel* const channel = SeedChannel();
+  if (seed_) seed_->SetPagesElsewhere(PagesElsewhere());
+  const bool from_other = TakesFromOther();
+  const bool other_is_there = from_other && seed_link_.peer() == seed_from_;
+  ship::Channel* channel = nullptr;
+  if (other_is_there) {
+    channel = seed_link_.connection();
+  } else if (seed_ && !suspended_ && !replaying_ && !from_other) {
+    channel = channel_;
+  }
   if (channel != seed_channel_ && seed_channel_ != nullptr && seed_) {
     seed_->OnDisconnected(cause, now);
   }
@@ -60,22 +63,24 @@ void PassiveCopy::RouteSeed(const std::string& cause, base::SteadyTime now) {
 
 void PassiveCopy::FollowSeedLink(base::SteadyTime now, ship::RunResult& result) {
   RouteSeed("another source was chosen", now);
-  const auto to_seed = [&](ship::Message&& message) {
-    if (seed_channel_ != nullptr && seed_channel_ == seed_link_.channel(seed_from_)) {
-      seed_->OnMessage(std::move(message), now);
-    }
-  };
-  const ship::RunResult run = seed_link_.RunOnce(now, to_seed);
-  result.worked = result.worked || run.worked;
-  result.Sooner(run.next);
+  if (seed_link_.connection() == nullptr) {
+    result.worked = seed_link_.Connect(now).has_value() || result.worked;
+    result.Sooner(seed_link_.next_attempt());
+  } else {
+    const bool received = seed_link_.Receive([&](ship::Message&& message) {
+      if (seed_channel_ == seed_link_.connection()) seed_->OnMessage(std::move(message), now);
+    });
+    const std::optional<std::string> ended = seed_link_.Watch(now, result);
+    if (ended) seed_link_.Drop(*ended, now);
+    result.worked = result.worked || received || ended;
+  }
   RouteSeed(seed_link_.trouble(), now);
   WatchSeedSource(now, result);
 }
 
 void PassiveCopy::WatchSeedSource(base::SteadyTime now, ship::RunResult& result) {
   using State = ship::SeedTarget::State;
-  if (!seed_ || suspended_ || replaying_ || !PagesElsewhere() || !seed_->has_start() ||
-      seed_->status().state != State::kCopying || !seed_waits_.empty()) {
+  if (!TakesFromOther() || seed_->status().state != State::kCopying || !seed_waits_.empty()) {
     source_moved_ = now;
     return;
   }

@@ -310,7 +310,7 @@ void PassiveCopy::SeedFailed(base::SteadyTime now) {
   const base::Status why = seed_->status().failure;
   const bool resync = seed_->status().resync;
   // Whatever it was: another source is worth a try, unless it is this server that has no room.
-  if (PagesElsewhere() && seed_->has_start() && why.code() != base::Code::kNoSpace) {
+  if (TakesFromOther() && why.code() != base::Code::kNoSpace) {
     GiveSourceUp(why.message());
   }
   context_.events.Add(

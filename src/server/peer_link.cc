@@ -16,22 +16,13 @@ namespace {
 using cluster::EventNumber;
 using cluster::Severity;
 
-constexpr int kMessagesPerRound = 64;
 constexpr base::Duration kWaitMax = std::chrono::seconds(1);
-
-ship::ReconnectPolicy::Options PolicyFor(const std::string& peer, const Config& config) {
-  ship::ReconnectPolicy::Options options;
-  options.peer = peer;
-  options.delay_max = config.ship.retry_max;
-  return options;
-}
 
 }  // namespace
 
 PeerLink::PeerLink(const ServerContext& context, const std::string& peer)
-    : context_(context),
-      peer_(peer),
-      policy_(context.env, PolicyFor(peer, context.settings.Get())) {
+    : context_(context), peer_(peer), link_(context_, signal_) {
+  link_.SetPeer(peer_);
   thread_ = base::Thread([this] { Run(); });
 }
 
@@ -87,21 +78,21 @@ void PeerLink::Run() {
     const uint64_t seen = signal_->count();
     const base::SteadyTime now = context_.env.Now();
     ApplyChanges(now);
-    if (!connection_ && !copies_.empty()) Connect(now);
-    bool worked = connection_ && Receive(now);
+    if (!link_.connection() && !copies_.empty()) Connect(now);
+    bool worked = link_.connection() && Receive(now);
     base::SteadyTime next = now + kWaitMax;
-    if (!connection_ && !dial_ && !copies_.empty()) next = std::min(next, policy_.next_attempt());
+    if (!copies_.empty()) next = std::min(next, link_.next_attempt());
     for (const auto& [id, copy] : copies_) {
       const ship::RunResult result = copy->RunOnce(now);
       worked = worked || result.worked;
       next = std::min(next, result.next);
     }
-    if (connection_) {
-      next = std::min(next, watch_->RunOnce(now).next);
-      if (connection_->closed()) {
-        Lost(watch_->cause().empty() ? connection_->cause() : watch_->cause(), now);
-        worked = true;
-      }
+    if (link_.connection()) {
+      ship::RunResult watched;
+      const std::optional<std::string> ended = link_.Watch(now, watched);
+      next = std::min(next, watched.next);
+      if (ended) Lost(*ended, now);
+      worked = worked || ended;
     }
     if (!worked) signal_->WaitFor(seen, std::max<base::Duration>(next - now, base::Duration(0)));
   }
@@ -111,7 +102,7 @@ void PeerLink::Run() {
     to_remove_.clear();
     changed_.NotifyAll();
   }
-  dial_.reset();
+  link_.AwaitAttempt();
   ended_ = true;
 }
 
@@ -122,10 +113,10 @@ void PeerLink::ApplyChanges(base::SteadyTime now) {
     base::MutexLock lock(mutex_);
     add.swap(to_add_);
     remove = to_remove_;
-    if (std::exchange(retry_now_, false)) policy_.RetryNow();
+    if (std::exchange(retry_now_, false)) link_.RetryNow();
   }
   for (std::shared_ptr<PassiveCopy>& copy : add) {
-    if (connection_) copy->OnConnected(*connection_, peer_, now);
+    if (link_.connection()) copy->OnConnected(*link_.connection(), peer_, now);
     copies_[copy->id()] = std::move(copy);
   }
   if (remove.empty()) return;
@@ -133,9 +124,10 @@ void PeerLink::ApplyChanges(base::SteadyTime now) {
     copy->Shut();
     const auto found = copies_.find(copy->id());
     if (found != copies_.end() && found->second == copy) copies_.erase(found);
-    if (connection_) {
+    if (link_.connection()) {
       ship::Message bye = ship::Unsubscribe{copy->id()};
-      connection_->TrySend(std::move(bye));  // if it does not fit, the source finds out by itself
+      link_.connection()->TrySend(
+          std::move(bye));  // if it does not fit, the source finds out by itself
     }
   }
   base::MutexLock lock(mutex_);
@@ -146,34 +138,17 @@ void PeerLink::ApplyChanges(base::SteadyTime now) {
 }
 
 void PeerLink::Connect(base::SteadyTime now) {
-  if (dial_ == nullptr && policy_.Due(now)) {
-    dial_ = std::make_unique<PeerDial>(context_, peer_, signal_);
-  }
-  if (dial_ == nullptr) return;
-  std::optional<PeerDial::Connection> dialled = dial_->TryTake();
-  if (!dialled) return;
-  dial_.reset();
-  OnDialled(std::move(*dialled), now);
-}
-
-void PeerLink::OnDialled(PeerDial::Connection dialled, base::SteadyTime now) {
-  if (!dialled.ok()) {
+  const std::optional<base::Status> attempt = link_.Connect(now);
+  if (!attempt) return;
+  if (!attempt->ok()) {
     if (!std::exchange(was_lost_, true)) {
       context_.events.Add(EventNumber::kConnectionLost, Severity::kWarning, "",
                           fmt::format("no connection from {} to {}: {}", context_.server, peer_,
-                                      dialled.status().message()));
+                                      attempt->message()));
     }
-    policy_.OnLost(dialled.status().message(), now);
     return;
   }
-  connection_ = std::move(dialled).value();
-  policy_.OnConnected(now);
-  const Config config = context_.settings.Get();
-  ship::ChannelWatch::Options options;
-  options.interval = config.ship.heartbeat;
-  options.silence_max = config.ship.silence_max;
-  watch_ = std::make_unique<ship::ChannelWatch>(options, *connection_, now);
-  for (const auto& [id, copy] : copies_) copy->OnConnected(*connection_, peer_, now);
+  for (const auto& [id, copy] : copies_) copy->OnConnected(*link_.connection(), peer_, now);
   if (std::exchange(was_lost_, false)) {
     context_.events.Add(EventNumber::kConnectionRestored, Severity::kInfo, "",
                         fmt::format("{} is connected to {} again", context_.server, peer_));
@@ -181,25 +156,20 @@ void PeerLink::OnDialled(PeerDial::Connection dialled, base::SteadyTime now) {
 }
 
 bool PeerLink::Receive(base::SteadyTime now) {
-  for (int i = 0; i < kMessagesPerRound; ++i) {
-    std::optional<ship::Message> message = connection_->TryReceive();
-    if (!message) return i > 0;
-    const std::optional<base::DatabaseId> database = ship::DatabaseOf(*message);
+  return link_.Receive([&](ship::Message&& message) {
+    const std::optional<base::DatabaseId> database = ship::DatabaseOf(message);
     if (!database) {
-      for (const auto& [id, copy] : copies_) copy->OnMessage(ship::Message(*message), now);
-      continue;
+      for (const auto& [id, copy] : copies_) copy->OnMessage(ship::Message(message), now);
+      return;
     }
     const auto found = copies_.find(*database);
-    if (found != copies_.end()) found->second->OnMessage(std::move(*message), now);
-  }
-  return true;
+    if (found != copies_.end()) found->second->OnMessage(std::move(message), now);
+  });
 }
 
 void PeerLink::Lost(const std::string& cause, base::SteadyTime now) {
   for (const auto& [id, copy] : copies_) copy->OnDisconnected(cause, now);
-  watch_.reset();
-  connection_.reset();
-  policy_.OnLost(cause, now);
+  link_.Drop(cause, now);
   if (std::exchange(was_lost_, true)) return;
   context_.events.Add(
       EventNumber::kConnectionLost, Severity::kWarning, "",

@@ -2,10 +2,10 @@
 // PeerLink: the connection from this server, which has passive copies, to the server that has their
 // active ones.
 //
-// Its thread "link-<peer>" connects (again and again, ship/reconnect.h), hands messages to the
-// copies and runs their copying and seeding. One for each peer, for all databases. Threading:
-// thread-safe. Add and Remove only change a list; the thread does the rest. Remove returns when the
-// thread has let the copy go (PassiveCopy::Shut was called).
+// Its thread "link-<peer>" connects (peer_connection.h), hands messages to the copies and runs
+// their copying and seeding. One for each peer, for all databases. Threading: thread-safe. Add and
+// Remove only change a list; the thread does the rest. Remove returns when the thread has let the
+// copy go (PassiveCopy::Shut was called).
 #pragma once
 
 #include <atomic>
@@ -19,9 +19,7 @@
 #include "rpc/ship_connection.h"
 #include "server/context.h"
 #include "server/passive_copy.h"
-#include "server/peer_dial.h"
-#include "ship/channel_watch.h"
-#include "ship/reconnect.h"
+#include "server/peer_connection.h"
 
 namespace understudy::server {
 
@@ -48,7 +46,6 @@ class PeerLink {
   void Run();
   void ApplyChanges(base::SteadyTime now);
   void Connect(base::SteadyTime now);
-  void OnDialled(PeerDial::Connection dialled, base::SteadyTime now);
   bool Receive(base::SteadyTime now);
   void Lost(const std::string& cause, base::SteadyTime now);
   bool stopping() const EXCLUDES_LOCK(mutex_);
@@ -58,11 +55,8 @@ class PeerLink {
   const std::shared_ptr<rpc::Signal> signal_ = std::make_shared<rpc::Signal>();
 
   // Used by the link's thread only.
-  ship::ReconnectPolicy policy_;
   Copies copies_;
-  std::unique_ptr<PeerDial> dial_;  // while an attempt is under way
-  std::unique_ptr<rpc::ShipConnection> connection_;
-  std::unique_ptr<ship::ChannelWatch> watch_;
+  PeerConnection link_;
   bool was_lost_ = false;
 
   std::atomic<bool> ended_ = false;

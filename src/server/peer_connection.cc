@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/seed_link.h"
+#include "server/peer_connection.h"
 
 #include <utility>
 
@@ -10,7 +10,7 @@ constexpr int kMessagesPerRound = 64;
 
 }  // namespace
 
-void SeedLink::SetPeer(const std::string& peer) {
+void PeerConnection::SetPeer(const std::string& peer) {
   if (peer == peer_) return;
   peer_ = peer;
   watch_.reset();
@@ -22,36 +22,20 @@ void SeedLink::SetPeer(const std::string& peer) {
   policy_ = std::make_unique<ship::ReconnectPolicy>(context_.env, options);
 }
 
-ship::RunResult SeedLink::RunOnce(base::SteadyTime now, const Sink& sink) {
-  ship::RunResult result;
-  if (!connection_) {
-    Connect(now);
-    if (connection_) {
-      result.worked = true;
-    } else if (!dial_ && !peer_.empty()) {
-      result.Sooner(policy_->next_attempt());
-    }
-    return result;
-  }
-  result.worked = Receive(sink);
-  result.Sooner(watch_->RunOnce(now).next);
-  if (!connection_->closed()) return result;
-  Lost(watch_->cause().empty() ? connection_->cause() : watch_->cause(), now);
-  result.worked = true;
-  return result;
-}
-
-void SeedLink::Connect(base::SteadyTime now) {
+std::optional<base::Status> PeerConnection::Connect(base::SteadyTime now) {
   if (dial_ == nullptr && !peer_.empty() && policy_->Due(now)) {
     dialled_ = peer_;
     dial_ = std::make_unique<PeerDial>(context_, peer_, signal_);
   }
-  if (dial_ == nullptr) return;
+  if (dial_ == nullptr) return std::nullopt;
   std::optional<PeerDial::Connection> dialled = dial_->TryTake();
-  if (!dialled) return;
+  if (!dialled) return std::nullopt;
   dial_.reset();
-  if (dialled_ != peer_) return;  // nobody wants that one any more
-  if (!dialled->ok()) return Lost(dialled->status().message(), now);
+  if (dialled_ != peer_) return std::nullopt;  // nobody wants that one any more
+  if (!dialled->ok()) {
+    Drop(dialled->status().message(), now);
+    return dialled->status();
+  }
   connection_ = std::move(*dialled).value();
   trouble_.clear();
   policy_->OnConnected(now);
@@ -60,18 +44,34 @@ void SeedLink::Connect(base::SteadyTime now) {
   options.interval = config.ship.heartbeat;
   options.silence_max = config.ship.silence_max;
   watch_ = std::make_unique<ship::ChannelWatch>(options, *connection_, now);
+  return base::Status();
 }
 
-bool SeedLink::Receive(const Sink& sink) {
+base::SteadyTime PeerConnection::next_attempt() const {
+  const bool waits = !connection_ && !dial_ && !peer_.empty();
+  return waits ? policy_->next_attempt() : base::SteadyTime::max();
+}
+
+void PeerConnection::RetryNow() {
+  if (policy_) policy_->RetryNow();
+}
+
+bool PeerConnection::Receive(const std::function<void(ship::Message&&)>& sink) {
   for (int i = 0; i < kMessagesPerRound; ++i) {
     std::optional<ship::Message> message = connection_->TryReceive();
     if (!message) return i > 0;
-    if (ship::DatabaseOf(*message)) sink(std::move(*message));
+    sink(std::move(*message));
   }
   return true;
 }
 
-void SeedLink::Lost(const std::string& cause, base::SteadyTime now) {
+std::optional<std::string> PeerConnection::Watch(base::SteadyTime now, ship::RunResult& result) {
+  result.Sooner(watch_->RunOnce(now).next);
+  if (!connection_->closed()) return std::nullopt;
+  return watch_->cause().empty() ? connection_->cause() : watch_->cause();
+}
+
+void PeerConnection::Drop(const std::string& cause, base::SteadyTime now) {
   watch_.reset();
   connection_.reset();
   trouble_ = cause;
