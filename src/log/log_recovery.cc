@@ -14,6 +14,26 @@ using base::MutexLock;
 using base::Result;
 using base::Status;
 
+namespace {
+
+constexpr uint64_t kWriteAgainBytes = 1 << 20;
+
+// What an earlier sync has failed to write is still read from the cache, and the kernel takes it
+// for written: no later sync writes it. So all that counts as durable from now on is written again.
+Status WriteAgain(env::File& file, uint64_t bytes) {
+  base::Bytes buffer(static_cast<size_t>(std::min(bytes, kWriteAgainBytes)));
+  for (uint64_t at = 0; at < bytes; at += kWriteAgainBytes) {
+    const auto some =
+        std::span(buffer).first(static_cast<size_t>(std::min(bytes - at, kWriteAgainBytes)));
+    ASSIGN_OR_RETURN(const size_t got, file.ReadAt(at, some));
+    if (got != some.size()) return base::IoError("the file became shorter while it was read");
+    RETURN_IF_ERROR(file.WriteAt(at, some));
+  }
+  return Status();
+}
+
+}  // namespace
+
 // A header names the file before it and that file's length. Where it names another one, the files
 // before it are what an interrupted Truncate left; they can no longer be read up to here.
 Status LogStore::State::CheckFollows(const GenerationHeader& header,
@@ -114,6 +134,7 @@ Status LogStore::State::ScanNewest(const GenerationHeader& header, bool may_be_t
                 {"reason", fault.message()}});
   }
   if (size > good) RETURN_IF_ERROR(file->Truncate(good));
+  RETURN_IF_ERROR(WriteAgain(*file, good));
   RETURN_IF_ERROR(file->Sync());
   MutexLock lock(mutex);
   index.back().bytes = index.back().durable_bytes = good;

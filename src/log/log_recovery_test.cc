@@ -79,6 +79,33 @@ std::vector<std::string> MakeLog(env::Env& env, const std::vector<base::Bytes>& 
   return files;
 }
 
+// What a failed sync was for is still in the cache when the log is opened again, and on no disk: it
+// must not count as durable before it was written once more. Found by the simulator.
+TEST(LogRecovery, WhatAFailedSyncLostIsWrittenAgainBeforeItCounts) {
+  test::MemEnv env({.seed = 3});
+  const std::vector<base::Bytes> parts = History(6, 0);
+  {
+    auto log = LogStore::Open(env, kOptions).value();
+    for (const base::Bytes& part : parts) ASSERT_TRUE(log->Append(part).ok());
+  }
+  // The sync of the newest file failed, and the process died.
+  const auto names = env.List("/log").value();
+  const auto file =
+      env.Open("/log/" + *std::max_element(names.begin(), names.end()), env::OpenMode::kReadWrite);
+  dynamic_cast<test::MemFileControl&>(**file).ForgetDirty();
+  env.ProcessCrash();
+  base::Position durable;
+  {
+    const auto log = LogStore::Open(env, kOptions).value();
+    durable = log->durable();
+    EXPECT_EQ(durable.seq, Seq(7));
+  }
+  env.PowerCut(5);
+  const auto log = LogStore::Open(env, kOptions).value();
+  EXPECT_EQ(log->durable(), durable);
+  EXPECT_EQ(ReadAll(*log).value(), parts);
+}
+
 TEST(LogRecovery, TornTailOfTheNewestFileIsCutAtEveryLength) {
   const std::vector<base::Bytes> history = History(20, 0);
   test::MemEnv env;
