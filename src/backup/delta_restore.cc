@@ -78,7 +78,7 @@ class Delta {
       return Keep(page, image);
     }));
     if (found_ < to_write_) return base::Internal("the backup's data has not all of its pages");
-    return to_write_ == 0 && !Exist() && size_ == bytes_total() ? base::Status() : Write();
+    return to_write_ == 0 ? base::Status() : Write();
   }
 
   base::Status OpenFile() {
@@ -142,9 +142,10 @@ class Delta {
     const uint32_t lock_page = LockPage(page_size);
     if (lock_page <= document_.pages) differs_[lock_page - 1] = false;  // nobody reads it
     to_write_ = static_cast<uint64_t>(std::count(differs_.begin(), differs_.end(), true));
-    // Where anything else changes, page 1 is written again, so that it is written last.
-    const bool changes = to_write_ > 0 || Exist() || size_ != bytes_total();
-    if (changes && document_.pages > 0 && !differs_[0]) {
+    // Where anything else changes, page 1 is written again, so that it is written last. A backup
+    // has a page 1: its document would be refused without one.
+    const bool changes = to_write_ > 0 || HasJournals() || size_ != bytes_total();
+    if (changes && !differs_[0]) {
       differs_[0] = true;
       ++to_write_;
     }
@@ -261,7 +262,7 @@ class Delta {
     return go_on ? base::Status() : base::Cancelled("cancelled");
   }
 
-  bool Exist() {
+  bool HasJournals() {
     return std::any_of(kJournalSuffixes.begin(), kJournalSuffixes.end(), [&](std::string_view s) {
       return env::Exists(env_, options_.file + std::string(s));
     });

@@ -57,9 +57,9 @@ std::string Summary(const Json& backup, std::string_view done) {
   return text + "\n";
 }
 
-// One attempt, on one server. `began`: it took the work on.
+// One attempt, on one server.
 struct Attempt {
-  bool began = false;
+  bool began = false;    // it took the work on
   std::string server;    // that was chosen
   std::string not_here;  // why that one and not the asked server; then there is no result
 };

@@ -56,23 +56,33 @@ Json DocumentOf(const Arguments& arguments, const backup::BackupDocument& backup
   return document;
 }
 
-base::Status RestoreOnto(Context& context, const Arguments& arguments) {
-  RETURN_IF_ERROR(CheckNotOfADaemon(context.env(), arguments.onto));
+// With progress, from the repository that was named.
+template <typename Options, typename Outcome>
+base::Result<Outcome> RunRestore(Context& context, const Arguments& arguments, Options options,
+                                 base::Result<Outcome> (*restore)(env::Env&, backup::Executor&,
+                                                                  const backup::Repository&,
+                                                                  const Options&)) {
   ASSIGN_OR_RETURN(const auto repository,
                    backup::Repository::Open(context.env(), arguments.repository));
   backup::ThreadExecutor executor;
   ProgressView view(context.output(), context.env());
-  backup::DeltaOptions options;
   options.database = arguments.database;
   options.backup = arguments.backup;
-  options.file = arguments.onto;
   options.progress = [&view](const base::Progress& progress) {
     view.Update(progress);
     return true;
   };
-  ASSIGN_OR_RETURN(const backup::DeltaResult result,
-                   backup::RestoreOnto(context.env(), executor, *repository, options));
+  ASSIGN_OR_RETURN(Outcome outcome, restore(context.env(), executor, *repository, options));
   view.Finish();
+  return outcome;
+}
+
+base::Status RestoreOnto(Context& context, const Arguments& arguments) {
+  RETURN_IF_ERROR(CheckNotOfADaemon(context.env(), arguments.onto));
+  backup::DeltaOptions options;
+  options.file = arguments.onto;
+  ASSIGN_OR_RETURN(const backup::DeltaResult result,
+                   RunRestore(context, arguments, options, backup::RestoreOnto));
   if (arguments.check) RETURN_IF_ERROR(CheckIntegrity(arguments.onto));
   Json document = DocumentOf(arguments, result.document);
   document["output"] = arguments.onto;
@@ -98,22 +108,11 @@ base::Status RestoreToNew(Context& context, const Arguments& arguments) {
   if (env::Exists(context.env(), arguments.output)) {
     RETURN_IF_ERROR(CheckNotOfADaemon(context.env(), arguments.output));
   }
-  ASSIGN_OR_RETURN(const auto repository,
-                   backup::Repository::Open(context.env(), arguments.repository));
-  backup::ThreadExecutor executor;
-  ProgressView view(context.output(), context.env());
   backup::RestoreOptions options;
-  options.database = arguments.database;
-  options.backup = arguments.backup;
   options.output = arguments.output;
   options.force = arguments.force;
-  options.progress = [&view](const base::Progress& progress) {
-    view.Update(progress);
-    return true;
-  };
   ASSIGN_OR_RETURN(const backup::RestoreResult result,
-                   backup::Restore(context.env(), executor, *repository, options));
-  view.Finish();
+                   RunRestore(context, arguments, options, backup::Restore));
   if (arguments.check) RETURN_IF_ERROR(CheckIntegrity(arguments.output));
   Json document = DocumentOf(arguments, result.document);
   document["output"] = result.output;

@@ -190,12 +190,7 @@ std::string LagText(base::Duration lag) {
 }
 
 std::string Explain(const Choice& choice) {
-  std::string text;
-  for (const Candidate& candidate : choice.candidates) {
-    if (!text.empty()) text += "; ";
-    text += candidate.server + ": " + candidate.verdict;
-  }
-  return text.empty() ? "there is no other copy" : text;
+  return ListVerdicts(choice.candidates, "there is no other copy");
 }
 
 }  // namespace understudy::cluster

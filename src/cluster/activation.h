@@ -95,5 +95,15 @@ std::string LagText(base::Duration lag);
 
 // "s2: …" lines for an event or a person.
 std::string Explain(const Choice& choice);
+// "s2: …; s3: …" of candidates that have a server and a verdict; `if_none` when there are none.
+template <typename Candidates>
+std::string ListVerdicts(const Candidates& candidates, std::string_view if_none) {
+  std::string text;
+  for (const auto& candidate : candidates) {
+    if (!text.empty()) text += "; ";
+    text += candidate.server + ": " + candidate.verdict;
+  }
+  return text.empty() ? std::string(if_none) : text;
+}
 
 }  // namespace understudy::cluster

@@ -186,12 +186,7 @@ SourceChoice ChooseSource(const SourcePolicy& policy, const std::vector<SourceVi
 }
 
 std::string Explain(const SourceChoice& choice) {
-  std::string text;
-  for (const SourceCandidate& candidate : choice.candidates) {
-    if (!text.empty()) text += "; ";
-    text += candidate.server + ": " + candidate.verdict;
-  }
-  return text.empty() ? "it has no copy" : text;
+  return ListVerdicts(choice.candidates, "it has no copy");
 }
 
 }  // namespace understudy::cluster

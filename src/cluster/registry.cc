@@ -235,10 +235,6 @@ base::Result<GroupSettings> Registry::Settings() {
   return GroupSettings::FromJson(kSettingsKey, pair->value);
 }
 
-base::Result<GroupSettings> Registry::SetSetting(const std::string& name, uint64_t value) {
-  return UpdateSettings([&](GroupSettings& settings) { return settings.Set(name, value); });
-}
-
 base::Result<GroupSettings> Registry::UpdateSettings(const SettingsEdit& edit) {
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     ASSIGN_OR_RETURN(const std::optional<KeyValue> pair, Find(coordinator_, kSettingsKey));

@@ -88,7 +88,6 @@ class Registry {
   base::Result<GroupSettings> Settings();
   using SettingsEdit = std::function<base::Status(GroupSettings&)>;
   base::Result<GroupSettings> UpdateSettings(const SettingsEdit& edit);
-  base::Result<GroupSettings> SetSetting(const std::string& name, uint64_t value);
   // Servers on which nothing is to be mounted.
   base::Result<std::set<std::string>> Maintenance();
   base::Status SetMaintenance(const std::string& server, bool on);

@@ -71,7 +71,7 @@ CopyPaths PathsOf(const std::string& data_dir, const std::string& database) {
 base::Status ClaimCopyDirectory(env::Env& env, const std::string& data_dir,
                                 const std::string& database, base::DatabaseId id) {
   const CopyPaths paths = PathsOf(data_dir, database);
-  const std::string file = env::JoinPath(paths.directory, ".copy.json");
+  const std::string file = env::JoinPath(paths.directory, kCopyIdentity);
   base::Result<std::string> owner = ReadField(env, file, "id");
   if (owner.ok() && *owner == id.ToHex()) return {};
   if (!owner.ok() && owner.status().code() != base::Code::kNotFound) return owner.status();
@@ -89,7 +89,7 @@ base::Status ClaimCopyDirectory(env::Env& env, const std::string& data_dir,
 
 base::Result<bool> IsDirectoryOf(env::Env& env, const CopyPaths& paths, base::DatabaseId id) {
   const base::Result<std::string> owner =
-      ReadField(env, env::JoinPath(paths.directory, ".copy.json"), "id");
+      ReadField(env, env::JoinPath(paths.directory, kCopyIdentity), "id");
   if (owner.ok()) return *owner == id.ToHex();
   if (owner.status().code() == base::Code::kNotFound) return false;
   return owner.status();
@@ -115,7 +115,7 @@ base::Status RemoveCopyFiles(env::Env& env, const CopyPaths& paths) {
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".reseed")));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, kActivateFile)));
   RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".scrub.json")));
-  RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, ".copy.json")));
+  RETURN_IF_ERROR(RemoveIfPresent(env, env::JoinPath(paths.directory, kCopyIdentity)));
   // A database that was kept stays, and so does its directory.
   env.RemoveDirectory(paths.directory).IgnoreError();
   return {};

@@ -35,6 +35,7 @@ struct DataDirectory {
 // Makes, locks and identifies it.
 base::Result<DataDirectory> OpenDataDirectory(env::Env& env, const std::string& path);
 
+inline constexpr const char* kCopyIdentity = ".copy.json";  // the command looks for it, too
 inline constexpr const char* kLagFile = ".lag";
 inline constexpr const char* kActivateFile = ".activate.db";
 

@@ -3,9 +3,8 @@
 // (docs/design/0015-truncation-and-sources.md).
 //
 // Every hold (log/log_store.h) is respected, but two kinds give way:
-//   - what is only wanted (log that is no longer than log.keep_bytes and in no backup; log since
-//   the
-//     last backup where circular logging is off) while the log's disk is nearly full
+//   - what is only wanted, while the log's disk is nearly full: log that is no longer than
+//     log.keep_bytes and in no backup; log since the last backup, where circular logging is off
 //   - stragglers: copies for which more log is kept than the bound, or than a full disk can bear.
 //     Only if that frees something, the one that is farthest behind first.
 // Threading: pure functions.

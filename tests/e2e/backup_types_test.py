@@ -18,25 +18,33 @@ import unittest
 import failover_test as base
 
 
-class BackupTypes(base.FailoverCase):
+def execute(path, *statements):
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+class BackupCase(base.FailoverCase):
+    """A database with a passive copy on s2, and a repository."""
     servers = 2
+    rows, row_bytes = 3000, 400
 
     def setUp(self):
         self.lab = base.Lab(self.servers, self.coordinator)
         self.addCleanup(self.lab.close)
         self.path = os.path.join(self.lab.temp.name, "orders.db")
         self.repository = os.path.join(self.lab.temp.name, "repository")
-        self.write("PRAGMA journal_mode=WAL", "CREATE TABLE t(a INTEGER PRIMARY KEY, b)",
-                   "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3000) "
-                   "INSERT INTO t SELECT x, randomblob(400) FROM n")
+        execute(self.path, "PRAGMA journal_mode=WAL", "CREATE TABLE t(a INTEGER PRIMARY KEY, b)",
+                f"WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {self.rows}) "
+                f"INSERT INTO t SELECT x, randomblob({self.row_bytes}) FROM n")
         self.lab.ok("db", "add", "orders", self.path, "--copies", "s2")
         self.lab.wait_healthy("orders")
 
+
+class BackupTypes(BackupCase):
     def write(self, *statements):
-        connection = sqlite3.connect(self.path, isolation_level=None)
-        for statement in statements:
-            connection.execute(statement)
-        connection.close()
+        execute(self.path, *statements)
 
     def content(self, path=None):
         connection = sqlite3.connect(path or self.path)

@@ -19,16 +19,10 @@ import time
 import unittest
 
 import failover_test as base
+from backup_types_test import BackupCase, execute
 
 ROWS = 12000
 KILLS = 25
-
-
-def execute(path, *statements):
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-    for statement in statements:
-        connection.execute(statement)
-    connection.close()
 
 
 def content(path):
@@ -41,19 +35,8 @@ def content(path):
     return found
 
 
-class Restores(base.FailoverCase):
-    servers = 2
-
-    def setUp(self):
-        self.lab = base.Lab(self.servers, self.coordinator)
-        self.addCleanup(self.lab.close)
-        self.path = os.path.join(self.lab.temp.name, "orders.db")
-        self.repository = os.path.join(self.lab.temp.name, "repository")
-        execute(self.path, "PRAGMA journal_mode=WAL", "CREATE TABLE t(a INTEGER PRIMARY KEY, b)",
-                f"WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {ROWS}) "
-                "INSERT INTO t SELECT x, randomblob(900) FROM n")
-        self.lab.ok("db", "add", "orders", self.path, "--copies", "s2")
-        self.lab.wait_healthy("orders")
+class Restores(BackupCase):
+    rows, row_bytes = ROWS, 900
 
     def take(self, kind="full"):
         self.lab.ok("wait", "orders", "--replayed")

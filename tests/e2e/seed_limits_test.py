@@ -33,11 +33,11 @@ class SlowGroup(Group):
         return path
 
 
-def make_database(path):
+def make_database(path, rows=SIZE // 4096):
     connection = sqlite3.connect(path)
     connection.execute('pragma journal_mode=wal')
     connection.execute('create table t(a integer primary key, b blob)')
-    connection.executemany('insert into t values(?, ?)', ((i, os.urandom(3900)) for i in range(SIZE // 4096)))
+    connection.executemany('insert into t values(?, ?)', ((i, os.urandom(3900)) for i in range(rows)))
     connection.commit()
     connection.close()
 

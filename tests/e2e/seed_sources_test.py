@@ -19,18 +19,9 @@ import tempfile
 import threading
 
 from cluster_test import Failed, Group, check, image, wait_for
+from seed_limits_test import make_database
 
 PAGES = 700
-PAGE = 4096
-
-
-def make_database(path):
-    connection = sqlite3.connect(path)
-    connection.execute('pragma journal_mode=wal')
-    connection.execute('create table t(a integer primary key, b blob)')
-    connection.executemany('insert into t values(?, ?)', ((i, os.urandom(PAGE - 200)) for i in range(PAGES)))
-    connection.commit()
-    connection.close()
 
 
 class Writer:
@@ -131,7 +122,7 @@ def main():
         for name in ('s1', 's2', 's3'):
             group.start(name)
         group.run('activation', 'pause')
-        make_database(group.path('one.db'))
+        make_database(group.path('one.db'), PAGES)
         group.run('db', 'add', 'one', group.path('one.db'), '--copies', 's2')
         wait_for('s2 is healthy', lambda: copy_of(group, 's2')['state'] == 'Healthy')
         writer = Writer(group.path('one.db'))

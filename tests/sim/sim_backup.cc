@@ -33,11 +33,12 @@ void SimGroup::BackUp(Machine& machine, const std::string& database, bool increm
   request.set_repository(kRepository);
   request.set_type(increment ? "incremental" : "full");
   request.set_or_full(true);
-  scheduler_.StartIn(host->process, [this, &machine, request, admin = host->admin] {
+  std::vector<std::string>& reported = reported_[{machine.name, database}];
+  scheduler_.StartIn(host->process, [request, &reported, admin = host->admin] {
     admin
         ->RunBackup(request, {"sim", [] { return false; }},
-                    [this](const v1::RunBackupResponse& told) {
-                      if (told.has_result()) ++result_.backups;
+                    [&reported](const v1::RunBackupResponse& told) {
+                      if (told.has_result()) reported.push_back(told.result().id());
                       return true;
                     })
         .IgnoreError();
