@@ -147,15 +147,15 @@ base::Result<LeaseId> EtcdCoordinator::GrantLease(base::Duration ttl) {
                                   [&](grpc::ClientContext& context, const Endpoint& endpoint) {
                                     return endpoint.lease->LeaseGrant(&context, request, &response);
                                   }));
-  RETURN_IF_ERROR(
-      Txn({}, {Operation::Put(LeaseMarks::Key(response.id()), LeaseMarks::Value(ttl), response.id())})
-          .status());
+  RETURN_IF_ERROR(Txn({}, {Operation::Put(LeaseMarks::Key(response.id()), LeaseMarks::Value(ttl),
+                                          response.id())})
+                      .status());
   return response.id();
 }
 
 // A leader that was cut off from the others goes on renewing leases, up to two elections long,
-// while a new one counts them down. So a renewal counts only if the mark's write afterwards, which a
-// majority confirms, finds etcd in the same term of its own.
+// while a new one counts them down. So a renewal counts only if the mark's write afterwards, which
+// a majority confirms, finds etcd in the same term of its own.
 base::Status EtcdCoordinator::KeepAlive(LeaseId lease) {
   for (int renewal = 0; renewal < kRenewalsMax; ++renewal) {
     ASSIGN_OR_RETURN(const uint64_t renewed_in, Renew(lease));
@@ -265,9 +265,8 @@ base::Status EtcdCoordinator::EndSilentLeases() {
 }
 
 base::Status EtcdCoordinator::EndLease(const LeaseMarks::Mark& mark) {
-  ASSIGN_OR_RETURN(const TxnResult deleted,
-                   Txn({{LeaseMarks::Key(mark.lease), mark.modified}},
-                       {Operation::Delete(LeaseMarks::Key(mark.lease))}));
+  ASSIGN_OR_RETURN(const TxnResult deleted, Txn({{LeaseMarks::Key(mark.lease), mark.modified}},
+                                                {Operation::Delete(LeaseMarks::Key(mark.lease))}));
   return deleted.committed ? RevokeLease(mark.lease) : base::Status();
 }
 

@@ -2,10 +2,10 @@
 // EtcdCoordinator: the Coordinator kept in an etcd cluster (API v3, etcd 3.4 or later).
 //
 // All keys are below /understudy/GROUP/, so that groups can share an etcd; revisions are etcd's own
-// and grow with what others write, too. Reads are linearizable. etcd counts leases in whole seconds,
-// rounded up, and gives at least about 1.5 elections (2 s by default), and all of a lease's time
-// again after each election; so members end each other's leases as lease_marks.h says, at the time
-// that was asked for. The marks are keys of the group that nobody is told of.
+// and grow with what others write, too. Reads are linearizable. etcd counts leases in whole
+// seconds, rounded up, and gives at least about 1.5 elections (2 s by default), and all of a
+// lease's time again after each election; so members end each other's leases as lease_marks.h says,
+// at the time that was asked for. The marks are keys of the group that nobody is told of.
 //
 // How endpoints are tried and how long that takes: etcd_client.h. How changes are followed:
 // key_watch.h. Threading: thread-safe; ChangesSince is for one poller. Errors: coordinator.h.
