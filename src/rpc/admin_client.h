@@ -69,6 +69,8 @@ class AdminClient {
   // No deadline, as RunBackup.
   base::Status ActivateCopy(const v1::ActivateCopyRequest& request,
                             const Receiver<v1::ActivateCopyResponse>& receive);
+  base::Status RestoreInPlace(const v1::RestoreInPlaceRequest& request,
+                              const Receiver<v1::RestoreInPlaceResponse>& receive);
   base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest& request,
                                               base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest& request,
