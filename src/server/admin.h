@@ -15,6 +15,7 @@
 //   admin_lag.cc        lagged copies: play-down, extraction   admin_replace.cc  … into the active
 //   copy
 //   admin_restore.cc    a backup's content for the active copy
+//   admin_support.cc    what a report about a problem needs
 //   admin_scrub.cc      scrubbing, and what other servers fetch to repair damage
 // Threading: thread-safe.
 #pragma once
@@ -68,6 +69,7 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest&) override;
   base::Status ActivateCopy(const v1::ActivateCopyRequest&, const rpc::CallContext&,
                             const Sender<v1::ActivateCopyResponse>&) override;
+  base::Result<v1::SupportFactsResponse> SupportFacts(const v1::SupportFactsRequest&) override;
   base::Status RestoreInPlace(const v1::RestoreInPlaceRequest&, const rpc::CallContext&,
                               const Sender<v1::RestoreInPlaceResponse>&) override;
   base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest&) override;
