@@ -12,6 +12,7 @@
 
 #include "backup/snapshot_source.h"
 #include "env/env.h"
+#include "store/object_store.h"
 
 namespace understudy::backup {
 
@@ -30,11 +31,12 @@ class FileSnapshotSource final : public SnapshotSource {
   base::Status ReadPages(base::PageNo first, uint32_t count, std::span<uint8_t> out) override;
 
  private:
-  FileSnapshotSource(std::unique_ptr<env::File> file, SnapshotOrigin origin, log::LogEnd at)
+  FileSnapshotSource(std::unique_ptr<store::ObjectReader> file, SnapshotOrigin origin,
+                     log::LogEnd at)
       : file_(std::move(file)), origin_(std::move(origin)), at_(std::move(at)) {}
   base::Status ComputeChecksum();
 
-  const std::unique_ptr<env::File> file_;
+  const std::unique_ptr<store::ObjectReader> file_;
   const SnapshotOrigin origin_;
   log::LogEnd at_;
 };

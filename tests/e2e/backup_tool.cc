@@ -32,8 +32,8 @@ base::Status Backup(const std::string& path, const std::string& name, const std:
                        {base::Term(1), base::Seq(std::strtoull(seq.c_str(), nullptr, 10))}));
   const auto type = backup::BackupTypeFromName(type_name);
   if (!type) return base::InvalidArgument(type_name + " is no type of backup");
-  const backup::BackupResult result = backup::RunBackup(
-      env, executor, *repository, *source, {.software = "backup_tool", .type = *type});
+  const backup::BackupResult result = backup::RunBackup(env, executor, *repository, *source,
+                                                        {.software = "backup_tool", .type = *type});
   if (result.status.ok()) fmt::print("{}", backup::ToJson(result.document));
   return result.status;
 }
