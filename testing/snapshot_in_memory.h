@@ -9,6 +9,8 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "backup/snapshot_source.h"
 #include "base/bytes.h"
@@ -43,10 +45,13 @@ class SnapshotInMemory final : public backup::SnapshotSource {
   base::Status ReadPages(base::PageNo first, uint32_t count, std::span<uint8_t> out) override {
     const size_t page_size = at_.page_size;
     if (!read_failure_.ok()) return read_failure_;
+    pages_read_ += count;
     std::memcpy(out.data(), images_.data() + (first.value - 1) * page_size, count * page_size);
     if (first.value == 1 && marked_) out[log::kWriteVersionOffset] = log::kWriteVersionReadOnly;
     return base::Status();
   }
+
+  std::vector<uint64_t> TakeHashes() override { return std::exchange(hashes_, {}); }
 
   const base::Bytes& images() const { return images_; }  // without the read-only mark
   std::span<uint8_t> Page(uint32_t page) {
@@ -59,12 +64,19 @@ class SnapshotInMemory final : public backup::SnapshotSource {
   void FailReads(base::Status status) { read_failure_ = std::move(status); }
   void ComputeChecksum() {
     at_.checksum = 0;
-    for (uint32_t page = 1; page <= at_.pages; ++page) {
-      at_.checksum ^= log::HashPage(base::PageNo(page), Page(page));
-    }
+    for (const uint64_t hash : Hashes()) at_.checksum ^= hash;
   }
+  void OfferHashes() { hashes_ = Hashes(); }  // of the pages as they are now
+  uint64_t pages_read() const { return pages_read_; }
 
  private:
+  std::vector<uint64_t> Hashes() {
+    std::vector<uint64_t> hashes;
+    for (uint32_t page = 1; page <= at_.pages; ++page) {
+      hashes.push_back(log::HashPage(base::PageNo(page), Page(page)));
+    }
+    return hashes;
+  }
   static void Fill(std::span<uint8_t> page, uint32_t number, std::mt19937_64& random) {
     switch (random() % 4) {
       case 0: break;  // zeros
@@ -86,6 +98,8 @@ class SnapshotInMemory final : public backup::SnapshotSource {
   log::LogEnd at_;
   bool marked_ = false;
   base::Status read_failure_;
+  std::vector<uint64_t> hashes_;  // for TakeHashes
+  uint64_t pages_read_ = 0;
 };
 
 }  // namespace understudy::test

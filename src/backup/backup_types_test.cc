@@ -307,6 +307,42 @@ TEST_F(BackupTypes, PagesThatDoNotHaveTheChecksumAreNoIncrement) {
   EXPECT_EQ(repository_->List("orders").value().backups.size(), 1u);
 }
 
+TEST_F(BackupTypes, WhereTheLogHasTheHashesOnlyChangedPagesAreRead) {
+  SnapshotInMemory first = State(10, {});
+  Good(BackupType::kFull, first);
+  SnapshotInMemory second = State(20, {3, 4, 17});
+  second.OfferHashes();
+  const BackupDocument one = Good(BackupType::kIncremental, second);
+  EXPECT_THAT(PagesOf(one), ElementsAre(1, 3, 4, 17));
+  EXPECT_LE(second.pages_read(), 8u);  // once to foretell the size, once to store them
+  EXPECT_EQ(Restored(one.id), second.images());
+  EXPECT_TRUE(VerifyBackup(env_, executor_, *repository_, "orders", one.id, {}).status.ok());
+}
+
+TEST_F(BackupTypes, AChangedPageThatIsNotTheOneOnRecordIsNotBackedUp) {
+  SnapshotInMemory first = State(10, {});
+  Good(BackupType::kFull, first);
+  SnapshotInMemory second = State(20, {3, 4, 17});
+  second.OfferHashes();
+  second.Page(17)[1] ^= 1;  // since then, on disk
+  const BackupResult result = Take(BackupType::kIncremental, second);
+  EXPECT_EQ(result.status.code(), base::Code::kCorruption);
+  EXPECT_THAT(result.status.message(), testing::HasSubstr("page 17 of orders on s2"));
+  EXPECT_EQ(repository_->List("orders").value().backups.size(), 1u);
+}
+
+TEST_F(BackupTypes, HashesThatDoNotGiveTheChecksumAreNotUsed) {
+  SnapshotInMemory first = State(10, {});
+  Good(BackupType::kFull, first);
+  SnapshotInMemory second = State(20, {3, 4, 17});
+  second.Page(5)[9] ^= 1;
+  second.OfferHashes();
+  second.Page(5)[9] ^= 1;
+  const BackupDocument one = Good(BackupType::kIncremental, second);
+  EXPECT_GE(second.pages_read(), second.pages());
+  EXPECT_EQ(Restored(one.id), second.images());
+}
+
 TEST_F(BackupTypes, AnotherDifferentialAtThePositionSharesTheFile) {
   SnapshotInMemory first = State(10, {});
   Good(BackupType::kFull, first);

@@ -67,9 +67,10 @@ base::Status FileSnapshotSource::ComputeChecksum() {
     const uint32_t count = std::min(chunk, at_.pages - first + 1);
     RETURN_IF_ERROR(ReadPages(base::PageNo(first), count, images));
     for (uint32_t i = 0; i < count; ++i) {
-      at_.checksum ^= log::HashPage(
+      hashes_.push_back(log::HashPage(
           base::PageNo(first + i),
-          base::ByteView(images).subspan(static_cast<size_t>(i) * at_.page_size, at_.page_size));
+          base::ByteView(images).subspan(static_cast<size_t>(i) * at_.page_size, at_.page_size)));
+      at_.checksum ^= hashes_.back();
     }
   }
   return base::Status();

@@ -3,12 +3,15 @@
 // `-wal` file, such as a copy or a restored database. Never for a live one: closing the file would
 // drop SQLite's locks (env/env.h, invariant 4).
 //
-// The position is given by the caller; the database checksum is computed by reading all pages once.
+// The position is given by the caller; the database checksum and the page hashes are computed by
+// reading all pages once. Memory: 8 bytes a page.
 // Threading: thread-compatible.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "backup/snapshot_source.h"
 #include "env/env.h"
@@ -29,6 +32,7 @@ class FileSnapshotSource final : public SnapshotSource {
   uint32_t pages() const override { return at_.pages; }
   log::LogEnd at() const override { return at_; }
   base::Status ReadPages(base::PageNo first, uint32_t count, std::span<uint8_t> out) override;
+  std::vector<uint64_t> TakeHashes() override { return std::exchange(hashes_, {}); }
 
  private:
   FileSnapshotSource(std::unique_ptr<store::ObjectReader> file, SnapshotOrigin origin,
@@ -39,6 +43,7 @@ class FileSnapshotSource final : public SnapshotSource {
   const std::unique_ptr<store::ObjectReader> file_;
   const SnapshotOrigin origin_;
   log::LogEnd at_;
+  std::vector<uint64_t> hashes_;  // for TakeHashes
 };
 
 }  // namespace understudy::backup

@@ -67,6 +67,12 @@ base::Status IncrementBackup::FindBase() {
 }
 
 base::Status IncrementBackup::Compare() {
+  hashes_ = source_.TakeHashes();
+  if (hashes_.size() == document_.pages && MatchesDocument(hashes_, document_)) {
+    const uint32_t lock_page = LockPage(document_.page_size);  // never stored, as in a scan
+    if (lock_page <= hashes_.size()) hashes_[lock_page - 1] = 0;
+    return {};
+  }
   return ScanSnapshot(source_, "comparing", options_.progress, {}, &hashes_);
 }
 
@@ -145,6 +151,7 @@ base::Status IncrementBackup::Write(const std::vector<uint32_t>& pages) {
     images.resize(size_t{count} * page_size);
     RETURN_IF_ERROR(source_.ReadPages(base::PageNo(pages[i]), count, images)
                         .WithContext(fmt::format("reading from page {}", pages[i])));
+    RETURN_IF_ERROR(CheckImages(pages[i], images));
     encoder.Encode(base::PageNo(pages[i]), page_size, images, chunk);
     RETURN_IF_ERROR(writer->Append(chunk));
     i += count;
@@ -159,6 +166,22 @@ base::Status IncrementBackup::Write(const std::vector<uint32_t>& pages) {
   file_.bytes = writer->bytes();
   file_.crc64 = writer->file_checksum();
   return upload_->Store(file_.bytes, /*whole=*/true).status();
+}
+
+// Where the hashes are those of the log, nobody has yet looked at what the file has.
+base::Status IncrementBackup::CheckImages(uint32_t first, base::ByteView images) const {
+  const uint32_t page_size = document_.page_size;
+  for (uint32_t i = 0; i < images.size() / page_size; ++i) {
+    const base::PageNo page(first + i);
+    const uint64_t hash = log::HashPage(page, images.subspan(size_t{i} * page_size, page_size));
+    if (hash == hashes_[page.value - 1]) continue;
+    return base::Corruption(fmt::format(
+        "page {} of {} on {} has the hash {:016x}, on record at {} is {:016x}\nunderstudy scrub {} "
+        "{} --wait repairs it from another copy",
+        page.value, document_.database_name, document_.server, hash, base::ToString(at_.position),
+        hashes_[page.value - 1], document_.database_name, document_.server));
+  }
+  return {};
 }
 
 base::Status IncrementBackup::ReadBack() {

@@ -3,7 +3,8 @@
 // (docs/design/0009-backup-types.md).
 //
 //   base       chosen and checked: documents, files and page hashes of the whole chain
-//   compare    the snapshot is read once; its page hashes must give the database checksum
+//   compare    the page hashes of the copy's log, or those of the snapshot, which is read for
+//              them, must give the database checksum
 //   transfer   the pages that differ from the base, or from any stored state between, to an LTX
 //              file
 //   verify     the file is read back from disk; applied to the base's page hashes it must give
@@ -34,6 +35,7 @@ class IncrementBackup final : public BackupRun {
   base::Result<std::vector<uint32_t>> PagesToStore();
   base::Status TakeExisting(const std::vector<uint32_t>& pages);
   base::Status Write(const std::vector<uint32_t>& pages);
+  base::Status CheckImages(uint32_t first, base::ByteView images) const;
   base::Status ReadBack();
 
   base::Status no_base_;

@@ -9,6 +9,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/status.h"
@@ -37,6 +38,9 @@ class SnapshotSource {
   // Fills `out` (count * page_size() bytes) with the pages first .. first + count - 1.
   // REQUIRES: 1 <= first and first + count - 1 <= pages().
   virtual base::Status ReadPages(base::PageNo first, uint32_t count, std::span<uint8_t> out) = 0;
+  // The hash of each page as the copy's log has it, so that what has not changed need not be read;
+  // empty when it is not known, and at the second call. What the file has may be another matter.
+  virtual std::vector<uint64_t> TakeHashes() { return {}; }
 };
 
 }  // namespace understudy::backup

@@ -148,8 +148,9 @@ class Capture {
   struct Snapshot {
     std::unique_ptr<sqlite::SnapshotReader> reader;
     log::LogEnd at;
+    std::vector<uint64_t> hashes;  // of each page, if asked for
   };
-  base::Result<Snapshot> OpenSnapshot();
+  base::Result<Snapshot> OpenSnapshot(bool with_hashes = false);
 
   // Captures and syncs everything committed so far, whatever the pacing.
   base::Status CatchUp();

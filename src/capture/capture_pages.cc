@@ -199,7 +199,7 @@ Result<uint32_t> Capture::AcceptPages(base::PageNo first, uint32_t count) {
   return accepted;
 }
 
-Result<Capture::Snapshot> Capture::OpenSnapshot() {
+Result<Capture::Snapshot> Capture::OpenSnapshot(bool with_hashes) {
   RETURN_IF_ERROR(failed_);
   RETURN_IF_ERROR(CaptureAll());  // so that little is left under the write lock
   ASSIGN_OR_RETURN(sqlite::Connection* const writer, Writer());
@@ -214,6 +214,7 @@ Result<Capture::Snapshot> Capture::OpenSnapshot() {
     status = reader.status();
     if (reader.ok()) snapshot.reader = std::move(reader).value();
     snapshot.at = log_.end();
+    if (with_hashes) snapshot.hashes = table_.hashes();
   }
   RETURN_IF_ERROR(writer->Execute("ROLLBACK"));
   counters_.write_lock_held_max = std::max(counters_.write_lock_held_max, env_.Now() - began);

@@ -276,7 +276,7 @@ TEST(Capture, SnapshotIsThePagesAtItsPosition) {
     f.capture->WaitForChange(milliseconds(2));
     ASSERT_OK(f.capture->RunOnce(env::PosixEnv().Now()).status());
   }
-  auto snapshot = f.capture->OpenSnapshot();
+  auto snapshot = f.capture->OpenSnapshot(/*with_hashes=*/true);
   ASSERT_OK(snapshot.status());
   ASSERT_OK(f.PumpWhile(writers));  // goes on under the snapshot
   EXPECT_EQ(snapshot->reader->pages(), snapshot->at.pages);
@@ -287,6 +287,7 @@ TEST(Capture, SnapshotIsThePagesAtItsPosition) {
     table.Set(base::PageNo(i), log::HashPage(base::PageNo(i), page));
   }
   EXPECT_EQ(table.checksum(), snapshot->at.checksum);
+  EXPECT_EQ(table.hashes(), snapshot->hashes);
 }
 
 TEST(Capture, SaysThatTheFileWasReplacedOrDeleted) {

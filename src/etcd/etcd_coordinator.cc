@@ -105,6 +105,12 @@ base::Result<KeyValue> EtcdCoordinator::Get(const std::string& key) {
 }
 
 base::Result<std::vector<KeyValue>> EtcdCoordinator::List(const std::string& prefix) {
+  ASSIGN_OR_RETURN(std::vector<KeyValue> pairs, ListAll(prefix));
+  std::erase_if(pairs, [](const KeyValue& pair) { return LeaseMarks::IsKey(pair.key); });
+  return pairs;
+}
+
+base::Result<std::vector<KeyValue>> EtcdCoordinator::ListAll(const std::string& prefix) {
   etcdserverpb::RangeRequest request;
   request.set_key(prefix_ + prefix);
   request.set_range_end(cluster::PrefixEnd(prefix_ + prefix));
@@ -141,16 +147,19 @@ base::Result<LeaseId> EtcdCoordinator::GrantLease(base::Duration ttl) {
                                   [&](grpc::ClientContext& context, const Endpoint& endpoint) {
                                     return endpoint.lease->LeaseGrant(&context, request, &response);
                                   }));
+  RETURN_IF_ERROR(Txn({}, {Operation::Put(LeaseMarks::Key(response.id()), LeaseMarks::Value(ttl),
+                                          response.id())})
+                      .status());
   return response.id();
 }
 
 // A leader that was cut off from the others goes on renewing leases, up to two elections long,
-// while a new one counts them down. So a renewal counts only if a read afterwards, which a majority
-// confirms, finds etcd in the same term of its own.
+// while a new one counts them down. So a renewal counts only if the mark's write afterwards, which
+// a majority confirms, finds etcd in the same term of its own.
 base::Status EtcdCoordinator::KeepAlive(LeaseId lease) {
   for (int renewal = 0; renewal < kRenewalsMax; ++renewal) {
     ASSIGN_OR_RETURN(const uint64_t renewed_in, Renew(lease));
-    ASSIGN_OR_RETURN(const Confirmed after, ReadHeader());
+    ASSIGN_OR_RETURN(const Confirmed after, PutMark(lease));
     if (after.etcd_term == renewed_in) return {};
   }
   return base::Unavailable(
@@ -166,6 +175,30 @@ base::Result<uint64_t> EtcdCoordinator::Renew(LeaseId lease) {
                                   }));
   if (response.ttl() <= 0) return base::NotFound(fmt::format("lease {} has ended", lease));
   return response.header().raft_term();
+}
+
+base::Result<EtcdCoordinator::Confirmed> EtcdCoordinator::PutMark(LeaseId lease) {
+  const std::string key = prefix_ + LeaseMarks::Key(lease);
+  etcdserverpb::TxnRequest request;
+  etcdserverpb::Compare& exists = *request.add_compare();
+  exists.set_key(key);
+  exists.set_target(etcdserverpb::Compare::VERSION);
+  exists.set_result(etcdserverpb::Compare::GREATER);
+  exists.set_version(0);
+  etcdserverpb::PutRequest& put = *request.add_success()->mutable_request_put();
+  put.set_key(key);
+  put.set_ignore_value(true);
+  put.set_ignore_lease(true);
+  etcdserverpb::TxnResponse response;
+  // Once more does no harm: it says only that the holder is there.
+  RETURN_IF_ERROR(client_->Repeat("the mark of a lease",
+                                  [&](grpc::ClientContext& context, const Endpoint& endpoint) {
+                                    return endpoint.kv->Txn(&context, request, &response);
+                                  }));
+  if (!response.succeeded()) {
+    return base::NotFound(fmt::format("lease {} has ended: it was silent for too long", lease));
+  }
+  return Confirmed{response.header().revision(), response.header().raft_term()};
 }
 
 base::Status EtcdCoordinator::RevokeLease(LeaseId lease) {
@@ -197,7 +230,44 @@ base::Result<EtcdCoordinator::Confirmed> EtcdCoordinator::ReadHeader() {
 }
 
 base::Result<Changes> EtcdCoordinator::ChangesSince(Revision revision) {
-  return watch_->ChangesSince(revision);
+  ASSIGN_OR_RETURN(Changes changes, watch_->ChangesSince(revision));
+  RETURN_IF_ERROR(LookAtMarks(changes));
+  RETURN_IF_ERROR(EndSilentLeases());
+  return changes;
+}
+
+// Takes the marks out of `changes`.
+base::Status EtcdCoordinator::LookAtMarks(Changes& changes) {
+  if (!changes.complete) marks_listed_ = false;
+  const base::SteadyTime now = std::chrono::steady_clock::now();
+  for (const cluster::Change& change : changes.changes) {
+    marks_.Saw(change.key, change.value, change.revision, now);
+  }
+  std::erase_if(changes.changes,
+                [](const cluster::Change& change) { return LeaseMarks::IsKey(change.key); });
+  if (marks_listed_) return {};
+  ASSIGN_OR_RETURN(const std::vector<KeyValue> all, ListAll(std::string(LeaseMarks::kPrefix)));
+  const base::SteadyTime listed = std::chrono::steady_clock::now();
+  marks_.KeepOnly(all);
+  for (const KeyValue& pair : all) marks_.Saw(pair.key, pair.value, pair.modified, listed);
+  marks_listed_ = true;
+  return {};
+}
+
+base::Status EtcdCoordinator::EndSilentLeases() {
+  const base::SteadyTime now = std::chrono::steady_clock::now();
+  if (marks_.WantsAnswer(now)) {
+    RETURN_IF_ERROR(ReadHeader().status());
+    marks_.Answered(std::chrono::steady_clock::now());
+  }
+  for (const LeaseMarks::Mark& mark : marks_.Ended(now)) RETURN_IF_ERROR(EndLease(mark));
+  return {};
+}
+
+base::Status EtcdCoordinator::EndLease(const LeaseMarks::Mark& mark) {
+  ASSIGN_OR_RETURN(const TxnResult deleted, Txn({{LeaseMarks::Key(mark.lease), mark.modified}},
+                                                {Operation::Delete(LeaseMarks::Key(mark.lease))}));
+  return deleted.committed ? RevokeLease(mark.lease) : base::Status();
 }
 
 void EtcdCoordinator::SetWakeup(std::function<void()> wakeup) {

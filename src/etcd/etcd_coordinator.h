@@ -2,8 +2,10 @@
 // EtcdCoordinator: the Coordinator kept in an etcd cluster (API v3, etcd 3.4 or later).
 //
 // All keys are below /understudy/GROUP/, so that groups can share an etcd; revisions are etcd's own
-// and grow with what others write, too. Reads are linearizable. A lease lasts for whole seconds, at
-// least as long as asked (etcd itself gives at least about 1.5 elections, 2 s by default).
+// and grow with what others write, too. Reads are linearizable. etcd counts leases in whole
+// seconds, rounded up, and gives at least about 1.5 elections (2 s by default), and all of a
+// lease's time again after each election; so members end each other's leases as lease_marks.h says,
+// at the time that was asked for. The marks are keys of the group that nobody is told of.
 //
 // How endpoints are tried and how long that takes: etcd_client.h. How changes are followed:
 // key_watch.h. Threading: thread-safe; ChangesSince is for one poller. Errors: coordinator.h.
@@ -15,6 +17,7 @@
 
 #include "cluster/coordinator.h"
 #include "etcd/etcd_options.h"
+#include "etcd/lease_marks.h"
 
 namespace understudy::etcd {
 
@@ -43,15 +46,24 @@ class EtcdCoordinator final : public cluster::Coordinator {
 
   explicit EtcdCoordinator(EtcdOptions options);
   base::Result<uint64_t> Renew(cluster::LeaseId lease);
+  base::Result<std::vector<cluster::KeyValue>> ListAll(const std::string& prefix);
+  base::Status LookAtMarks(cluster::Changes& changes);
+  base::Status EndSilentLeases();
+  base::Status EndLease(const LeaseMarks::Mark& mark);
   struct Confirmed {
     cluster::Revision revision = 0;
     uint64_t etcd_term = 0;  // goes up with every election of a leader of etcd
   };
   base::Result<Confirmed> ReadHeader();
+  // Puts the lease's mark anew. kNotFound when it is gone.
+  base::Result<Confirmed> PutMark(cluster::LeaseId lease);
 
   const std::string prefix_;  // "/understudy/GROUP/"
   const std::unique_ptr<EtcdClient> client_;
   const std::unique_ptr<KeyWatch> watch_;
+  // Of the poller.
+  LeaseMarks marks_;
+  bool marks_listed_ = false;  // since the watch began, or had a hole
 };
 
 }  // namespace understudy::etcd

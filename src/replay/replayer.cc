@@ -253,6 +253,14 @@ Status Replayer::Publish() {
   return Status();
 }
 
+log::PageTable Replayer::TableAtReplayed() const {
+  log::PageTable table = table_;
+  for (size_t i = undo_pages_.size(); i-- > 0;) table.Set(undo_pages_[i], undo_hashes_[i]);
+  table.Resize(replayed_.pages);
+  CHECK(table.checksum() == replayed_.checksum);
+  return table;
+}
+
 // Back to replayed_, and reads on from there.
 Status Replayer::AbandonGroup() {
   RETURN_IF_ERROR(wal_->Abandon());
@@ -320,19 +328,20 @@ Status Replayer::SaveCheckpointFile() {
   return Status();
 }
 
-Result<Replayer::Snapshot> Replayer::OpenSnapshot() {
+Result<Replayer::Snapshot> Replayer::OpenSnapshot(bool with_hashes) {
   RETURN_IF_ERROR(failed_);
   if (mending())
     return base::Unavailable(
         fmt::format("{} is being mended after a crash; ask again when seq {} "
                     "is replayed",
                     options_.path, mixed_until_.value));
-  Snapshot snapshot{.reader = nullptr, .at = replayed_};
+  Snapshot snapshot{.reader = nullptr, .at = replayed_, .hashes = {}};
   ASSIGN_OR_RETURN(snapshot.reader, sqlite::SnapshotReader::Open(options_.path, options_.vfs));
   if (snapshot.reader->pages() != replayed_.pages)
     return base::Internal(fmt::format("snapshot of {} has {} pages, record {} has {}",
                                       options_.path, snapshot.reader->pages(),
                                       base::ToString(replayed_.position), replayed_.pages));
+  if (with_hashes) snapshot.hashes = TableAtReplayed().hashes();
   return snapshot;
 }
 

@@ -90,6 +90,7 @@ class Replayer {
   struct Snapshot {
     std::unique_ptr<sqlite::SnapshotReader> reader;
     log::LogEnd at;
+    std::vector<uint64_t> hashes;  // of each page, if asked for
   };
 
   // Finds the database's position and sets the read-only mark (see Options). Sets the log's hold
@@ -117,7 +118,7 @@ class Replayer {
   uint64_t wal_bytes() const { return wal_ ? wal_->wal_bytes() : 0; }
 
   // kUnavailable while pages of different records are being mended after a crash.
-  base::Result<Snapshot> OpenSnapshot();
+  base::Result<Snapshot> OpenSnapshot(bool with_hashes = false);
 
   // --- replayer_pages.cc ---
   // Reads pages again, as a reader that comes now would see them, and compares them with the page
@@ -165,6 +166,7 @@ class Replayer {
   base::Status CheckRecordEnd(const log::PartHeader& header);
   base::Status Publish();
   base::Status AbandonGroup();
+  log::PageTable TableAtReplayed() const;  // without the unfinished group
   void SetHash(base::PageNo page, uint64_t hash);
   base::Status OnFailure(base::Status status);
   base::Status MaybeCheckpoint(base::SteadyTime now, RunResult& result);

@@ -44,8 +44,9 @@ class ReplayerTest : public ::testing::Test {
   void ExpectAtEnd() {
     EXPECT_EQ(replayer_->replayed().position, fixture_.log().durable());
     EXPECT_EQ(replayer_->table().hashes(), fixture_.table().hashes());
-    auto snapshot = replayer_->OpenSnapshot();
+    auto snapshot = replayer_->OpenSnapshot(/*with_hashes=*/true);
     ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+    EXPECT_EQ(snapshot->hashes, fixture_.table().hashes());
     ASSERT_EQ(snapshot->reader->pages(), fixture_.images().size());
     Bytes image(snapshot->reader->page_size());
     for (const auto& [page, expected] : fixture_.images()) {
@@ -134,6 +135,7 @@ TEST_F(ReplayerTest, SnapshotStaysAtItsPosition) {
   ASSERT_TRUE(RunToEnd().ok());
   auto snapshot = replayer_->OpenSnapshot();
   ASSERT_TRUE(snapshot.ok());
+  EXPECT_TRUE(snapshot->hashes.empty());
   const auto at = fixture_.table();
   fixture_.Workload(60);
   ASSERT_TRUE(RunToEnd().ok());

@@ -86,7 +86,12 @@ base::Result<v1::JoinResponse> JoinGroup(env::Env& env, const tls::JoinToken& to
     last = FromGrpc(status, fmt::format("the join listener at {}", address));
     if (last.code() != base::Code::kUnavailable) return last;
   }
-  return last;
+  if (last.code() != base::Code::kUnavailable) return last;
+  const std::string& why = last.message();
+  return base::Unavailable(
+      why.substr(0, why.find('\n')) +
+      "\nservers listen for others only while there is a token that was not used "
+      "and has not ended: 'understudy server token' on a member makes another");
 }
 
 }  // namespace understudy::rpc

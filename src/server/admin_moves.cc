@@ -62,6 +62,18 @@ bool IsSettling(const cluster::DatabaseView& view) {
   });
 }
 
+// A copy that is being mounted (after a failover, or after a lease that was lost for a moment) gets
+// so long as a passive one that settles.
+base::Status AwaitMounted(const ServerContext& context, ActiveCopy* copy, const std::string& name) {
+  const base::Status mounted =
+      copy == nullptr ? base::NotFound("there is none now") : copy->WaitMounted(kSettleLimit);
+  if (mounted.ok()) return {};
+  return base::Unavailable(
+      fmt::format("the active copy of {0} on {1} is not mounted: {2}; nothing was changed\n"
+                  "understudy failover explain {0} tells what can be done without it",
+                  name, context.server, mounted.message()));
+}
+
 // Until the passive copy has replayed what was durable at the start: from then on it is close.
 base::Status AwaitClose(const ServerContext& context, ActiveCopy& copy, const std::string& target) {
   ASSIGN_OR_RETURN(const Mount mount, copy.mount());
@@ -180,10 +192,7 @@ base::Status Admin::CheckNoBackup(const DatabaseRecord& record) {
 base::Result<v1::SwitchoverResponse> Admin::SwitchoverHere(const v1::SwitchoverRequest& request,
                                                            const DatabaseRecord& record) {
   const std::shared_ptr<ActiveCopy> copy = host_.FindActive(record.id);
-  if (copy == nullptr || !copy->IsMountedNow()) {
-    return base::Unavailable(
-        fmt::format("the active copy of {} on {} is not mounted", record.name, context_.server));
-  }
+  RETURN_IF_ERROR(AwaitMounted(context_, copy.get(), record.name));
   if (!request.force()) RETURN_IF_ERROR(CheckNoBackup(record));
   ASSIGN_OR_RETURN(const std::string target, ChooseTarget(record, request.target()));
   RETURN_IF_ERROR(CheckNoLag(record, target));

@@ -27,6 +27,7 @@ base::Status BackupSession::PrepareSnapshot() {
 base::Status BackupSession::Freeze() {
   using Source = std::unique_ptr<backup::SnapshotSource>;
   const base::Duration limit = Limit(backup::WriterEvent::kFreeze);
+  const bool with_hashes = backup::IsIncrement(options_.type);
   backup::SnapshotOrigin origin;
   origin.database_name = options_.database;
   origin.server = context_.server;
@@ -36,20 +37,20 @@ base::Status BackupSession::Freeze() {
     origin.database = passive->id();
     origin.role = "passive";
     opened = passive->tasks().Call<Source>(
-        [origin](replay::Replayer& replayer) -> base::Result<Source> {
-          ASSIGN_OR_RETURN(replay::Replayer::Snapshot snapshot, replayer.OpenSnapshot());
-          return Source(
-              std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader), snapshot.at));
+        [origin, with_hashes](replay::Replayer& replayer) -> base::Result<Source> {
+          ASSIGN_OR_RETURN(replay::Replayer::Snapshot snapshot, replayer.OpenSnapshot(with_hashes));
+          return Source(std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader),
+                                                         snapshot.at, std::move(snapshot.hashes)));
         },
         limit);
   } else if (const std::shared_ptr<ActiveCopy> active = host_.FindActive(options_.database)) {
     origin.database = active->id();
     origin.role = "active";
     opened = active->tasks().Call<Source>(
-        [origin](capture::Capture& capture) -> base::Result<Source> {
-          ASSIGN_OR_RETURN(capture::Capture::Snapshot snapshot, capture.OpenSnapshot());
-          return Source(
-              std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader), snapshot.at));
+        [origin, with_hashes](capture::Capture& capture) -> base::Result<Source> {
+          ASSIGN_OR_RETURN(capture::Capture::Snapshot snapshot, capture.OpenSnapshot(with_hashes));
+          return Source(std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader),
+                                                         snapshot.at, std::move(snapshot.hashes)));
         },
         limit);
   }

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "backup/snapshot_source.h"
 #include "sqlite/snapshot_reader.h"
@@ -15,8 +16,11 @@ namespace understudy::server {
 class ReaderSnapshot final : public backup::SnapshotSource {
  public:
   ReaderSnapshot(backup::SnapshotOrigin origin, std::unique_ptr<sqlite::SnapshotReader> reader,
-                 log::LogEnd at)
-      : origin_(std::move(origin)), reader_(std::move(reader)), at_(std::move(at)) {}
+                 log::LogEnd at, std::vector<uint64_t> hashes = {})
+      : origin_(std::move(origin)),
+        reader_(std::move(reader)),
+        at_(std::move(at)),
+        hashes_(std::move(hashes)) {}
 
   backup::SnapshotOrigin origin() const override { return origin_; }
   uint32_t page_size() const override { return reader_->page_size(); }
@@ -30,11 +34,13 @@ class ReaderSnapshot final : public backup::SnapshotSource {
     }
     return {};
   }
+  std::vector<uint64_t> TakeHashes() override { return std::exchange(hashes_, {}); }
 
  private:
   const backup::SnapshotOrigin origin_;
   const std::unique_ptr<sqlite::SnapshotReader> reader_;
   const log::LogEnd at_;
+  std::vector<uint64_t> hashes_;
 };
 
 }  // namespace understudy::server
