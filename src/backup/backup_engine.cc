@@ -44,8 +44,9 @@ base::Status FullBackup::Store() {
 // Two backups at one position share the data file: its name is the position, and LTX wants it once.
 base::Status FullBackup::TakeExisting() {
   const std::string path = repository_.FilePath(file_);
-  if (!env::Exists(env_, path)) return base::Status();
-  ASSIGN_OR_RETURN(auto opened, env_.Open(path, env::OpenMode::kRead));
+  auto found = repository_.store().Open(file_.path);
+  if (found.status().code() == base::Code::kNotFound) return base::Status();
+  ASSIGN_OR_RETURN(auto opened, std::move(found));
   ASSIGN_OR_RETURN(const uint64_t bytes, opened->Size());
   opened->DropFromCache(0, bytes);
   auto file = LtxFile::Open(std::move(opened), path);
@@ -74,10 +75,10 @@ base::Status FullBackup::TakeExisting() {
 }
 
 base::Status FullBackup::Transfer() {
-  const std::string partial = partial_path();
-  FullTransfer transfer(env_, source_, partial, options_.progress, executor_.workers());
-  const LtxHeader header = Header();
-  RETURN_IF_ERROR(transfer.Begin(header));
+  RETURN_IF_ERROR(BeginUpload());
+  FullTransfer transfer(*upload_, source_, repository_.FilePath(file_), options_.progress,
+                        executor_.workers());
+  RETURN_IF_ERROR(transfer.Begin(Header()));
   RETURN_IF_ERROR(transfer.Run(executor_));
   RETURN_IF_ERROR(transfer.Finish());
   hashes_ = transfer.TakeHashes();
@@ -90,8 +91,7 @@ base::Status FullBackup::Transfer() {
   file_.bytes = transfer.bytes();
   file_.crc64 = transfer.file_checksum();
   file_.xxh3_128 = transfer.xxh3_128();
-  // Litestream takes the time of a file from here; the rename after it makes it durable.
-  return env_.SetModified(partial, {header.timestamp_ms});
+  return {};
 }
 
 }  // namespace

@@ -3,17 +3,15 @@
 //
 //   prepare    lock, remove leftovers, check names, id and free space (numbers in the message)
 //   base       of an increment: chosen and checked (increment_backup.h)
-//   transfer   data into partial/<id>.ltx.partial: compressed, written, synced piece by piece
-//   verify     each piece is dropped from the page cache after its sync, read back, decoded, and
-//              every page hashed: the database checksum must come out as SnapshotSource::at() says
-//   publish    the page hashes, <id>.json.pending, then the data file under its LTX name, then the
-//   document by rename
+//   transfer   data is uploaded: compressed, written, stored piece by piece
+//   verify     each piece is read back from where it is stored, decoded, and every page hashed: the
+//              database checksum must come out as SnapshotSource::at() says
+//   publish    the page hashes, then the data file under its LTX name, then the document
 //
-// ENSURES: when the result is ok, the backup is on disk, was read back and is listed. Otherwise
-// nothing of it is listed, and nothing is left behind except after a crash (then the next backup
-// removes it).
-// Memory: about 4 MiB for each slot (2 * workers + 1 of them) and 9 bytes a page. Threading:
-// thread-compatible; one backup per database and repository at a time (kBusy).
+// ENSURES: when the result is ok, the backup is stored durably, was read back and is listed.
+// Otherwise nothing of it is listed, and nothing is left behind except after a crash (then the next
+// backup removes it). Memory: about 4 MiB for each slot (2 * workers + 1 of them) and 9 bytes a
+// page. Threading: thread-compatible; one backup per database and repository at a time (kBusy).
 #pragma once
 
 #include <string>

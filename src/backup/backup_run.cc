@@ -39,7 +39,7 @@ BackupResult BackupRun::Run() {
   if (!status.ok()) {
     CleanUp();
     status = status.WithContext(
-        fmt::format("backup of {} into {}", document_.database_name, repository_.path()));
+        fmt::format("backup of {} into {}", document_.database_name, repository_.name()));
   }
   BackupResult result{.status = status, .document = document_, .phase = phase_};
   result.state = status.ok() ? WriterState::kStable : FailedStateOf(phase_);
@@ -114,10 +114,10 @@ base::Status BackupRun::CheckLaterIncrements() {
     if (!IsIncrement(later.type) || later.files.empty()) continue;
     if (seq < later.files[0].min_txid || seq >= later.files[0].max_txid) continue;
     const std::string path = repository_.FilePath(later.files[0]);
-    auto opened = env_.Open(path, env::OpenMode::kRead);
+    auto opened = repository_.store().Open(later.files[0].path);
     if (!opened.ok()) continue;  // nor can Litestream
     const auto file = LtxFile::Open(std::move(*opened), path);
-    const auto then = PageHashesOf(env_, executor_, repository_, list_, later);
+    const auto then = PageHashesOf(executor_, repository_, list_, later);
     if (!file.ok() || !then.ok()) continue;
     std::set<uint32_t> has;
     for (const LtxFrame& frame : file.value()->frames()) has.insert(frame.page);
@@ -133,8 +133,14 @@ base::Status BackupRun::CheckLaterIncrements() {
   return {};
 }
 
-std::string BackupRun::partial_path() const {
-  return repository_.PartialPath(document_.database_name, document_.id);
+base::Status BackupRun::BeginUpload() {
+  ASSIGN_OR_RETURN(upload_,
+                   repository_.store().Begin(
+                       {.key = file_.path,
+                        .temporary = repository_.PartialKey(document_.database_name, document_.id),
+                        // Litestream takes the time of a file from here.
+                        .modified = base::WallTime{Header().timestamp_ms}}));
+  return {};
 }
 
 LtxHeader BackupRun::Header() const {
@@ -160,13 +166,13 @@ base::Status BackupRun::CheckSpace(uint32_t pages,
     stored += chunk.bytes;
   }
   const uint64_t needed = stored * pages / samples;
-  ASSIGN_OR_RETURN(const env::Space space, env_.FreeSpace(repository_.path()));
-  if (space.free >= needed) return base::Status();
+  ASSIGN_OR_RETURN(const std::optional<env::Space> space, repository_.store().Free());
+  if (!space || space->free >= needed) return base::Status();
   return base::NoSpace(
       fmt::format("it needs about {} ({} of pages, of which {} sampled shrink to {} %), and {} are "
                   "free there; free some or choose another repository",
                   Mib(needed), Mib(uint64_t{pages} * page_size), samples,
-                  stored * 100 / (static_cast<uint64_t>(samples) * page_size), Mib(space.free)));
+                  stored * 100 / (static_cast<uint64_t>(samples) * page_size), Mib(space->free)));
 }
 
 base::Status BackupRun::Replace(const std::string& path) {
@@ -195,30 +201,19 @@ base::Status BackupRun::Publish() {
                             .method = std::string(kMethodReadBack),
                             .message = ""};
 
-  RETURN_IF_ERROR(WritePageHashes(env_, repository_, document_, hashes_));
-  // Before the pending document: what is named there can then be looked for.
-  if (!file_.path.empty())
-    RETURN_IF_ERROR(repository_.MakeDirectoryOf(repository_.FilePath(file_)));
-  const std::string pending = repository_.PendingPath(name, document_.id);
-  const std::string listed = repository_.DocumentPath(name, document_.id);
-  RETURN_IF_ERROR(env::WriteFileAtomically(env_, pending, base::AsBytes(ToJson(document_))));
-  if (!reused_ && !file_.path.empty()) RETURN_IF_ERROR(PublishFile());
+  RETURN_IF_ERROR(WritePageHashes(repository_, document_, hashes_));
+  if (upload_ != nullptr) RETURN_IF_ERROR(upload_->Publish(replace_));
   // The commit point.
-  RETURN_IF_ERROR(env_.RenameNew(pending, listed));
-  base::Status synced = env_.SyncDirectory(env::DirectoryOf(listed));
-  // Not known to be durable, so it was no backup: as a pending one, CleanUp takes it away.
-  if (!synced.ok()) env_.Rename(listed, pending).IgnoreError();
-  return synced;
-}
-
-base::Status BackupRun::PublishFile() {
-  const std::string published = repository_.FilePath(file_);
-  RETURN_IF_ERROR(replace_ ? env_.Rename(partial_path(), published)
-                           : env_.RenameNew(partial_path(), published));
-  return env_.SyncDirectory(env::DirectoryOf(published));
+  base::Status listed = repository_.PutDocument(document_);
+  // Not known to be there for good, so it was no backup; CleanUp takes its data away.
+  if (!listed.ok()) {
+    repository_.store().Delete(repository_.DocumentKey(name, document_.id)).IgnoreError();
+  }
+  return listed;
 }
 
 void BackupRun::CleanUp() {
+  upload_.reset();
   // Best effort: what cannot be removed now, the next backup removes.
   if (lock_ != nullptr) repository_.RemoveLeftovers(document_.database_name).IgnoreError();
 }

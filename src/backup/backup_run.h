@@ -25,11 +25,11 @@ class BackupRun {
   BackupResult Run();
 
  protected:
-  // Writes the data to partial_path() and reads it back, or finds it stored already; sets file_,
-  // hashes_ and phase_.
+  // Uploads the data and reads it back, or finds it stored already; sets file_, hashes_ and phase_.
   virtual base::Status Store() = 0;
 
-  std::string partial_path() const;
+  // Sets upload_: of file_.
+  base::Status BeginUpload();
   LtxHeader Header() const;  // of file_
   // Predicts the size from a sample of `pages` pages, of which `nth` gives the numbers.
   base::Status CheckSpace(uint32_t pages, const std::function<base::PageNo(uint32_t)>& nth);
@@ -50,7 +50,8 @@ class BackupRun {
   BackupFile file_;               // no path: nothing has changed, and there is no file
   std::vector<uint64_t> hashes_;  // of all pages; what is stored was read back and gives them
   bool reused_ = false;           // the data file is there already
-  bool replace_ = false;          // a file of that name is there, damaged or of no backup
+  std::unique_ptr<store::Upload> upload_;
+  bool replace_ = false;  // a file of that name is there, damaged or of no backup
 
  private:
   base::Status RunSteps();
@@ -58,7 +59,6 @@ class BackupRun {
   base::Status CheckHistory() const;
   base::Status CheckLaterIncrements();
   base::Status Publish();
-  base::Status PublishFile();
   void CleanUp();
 
   base::SteadyTime began_;

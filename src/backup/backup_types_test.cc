@@ -10,6 +10,7 @@
 #include "backup/restore.h"
 #include "backup/stored_chain.h"
 #include "backup/verify.h"
+#include "store/directory_store.h"
 #include "testing/fault_env.h"
 #include "testing/mem_env.h"
 #include "testing/snapshot_in_memory.h"
@@ -66,7 +67,8 @@ class BackupTypes : public ::testing::Test {
   }
   std::unique_ptr<LtxFile> Open(const BackupFile& file) {
     const std::string path = repository_->FilePath(file);
-    return LtxFile::Open(env_.Open(path, env::OpenMode::kRead).value(), path).value();
+    return LtxFile::Open(store::ReaderOf(env_.Open(path, env::OpenMode::kRead).value()), path)
+        .value();
   }
   std::vector<uint32_t> PagesOf(const BackupDocument& document) {
     std::vector<uint32_t> pages;
@@ -264,7 +266,7 @@ TEST_F(BackupTypes, PageHashesAreAHelpOnly) {
     bad[at] = static_cast<uint8_t>(bad[at] ^ (1 << (at % 8)));
     auto file = env_.Open(path, env::OpenMode::kCreateTruncate);
     ASSERT_TRUE((*file)->WriteAt(0, bad).ok());
-    ASSERT_EQ(ReadPageHashes(env_, *repository_, full).status().code(), base::Code::kCorruption);
+    ASSERT_EQ(ReadPageHashes(*repository_, full).status().code(), base::Code::kCorruption);
   }
   SnapshotInMemory second = State(20, {3});
   EXPECT_THAT(PagesOf(Good(BackupType::kIncremental, second)), ElementsAre(1, 3));

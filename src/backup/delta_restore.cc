@@ -67,10 +67,10 @@ class Delta {
     ASSIGN_OR_RETURN(document_, ChooseBackup(repository_, options_.database, options_.backup));
     ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository_, document_));
     ASSIGN_OR_RETURN(stored_,
-                     StoredChain::Open(env_, repository_, std::move(chain), /*from_disk=*/false));
+                     StoredChain::Open(repository_, std::move(chain), /*from_disk=*/false));
     RETURN_IF_ERROR(CheckFile());
     ASSIGN_OR_RETURN(const BackupList list, repository_.List(options_.database));
-    ASSIGN_OR_RETURN(wanted_, PageHashesOf(env_, executor_, repository_, list, document_));
+    ASSIGN_OR_RETURN(wanted_, PageHashesOf(executor_, repository_, list, document_));
     RETURN_IF_ERROR(Compare());
     RETURN_IF_ERROR(CheckSpace());
     // All of it is proved before anything is written, and what is to be written is kept if it fits.

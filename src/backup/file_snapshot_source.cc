@@ -9,6 +9,7 @@
 #include "backup/ltx_reader.h"
 #include "backup/page_codec.h"
 #include "log/page_table.h"
+#include "store/directory_store.h"
 
 namespace understudy::backup {
 namespace {
@@ -25,7 +26,8 @@ base::Result<std::unique_ptr<FileSnapshotSource>> FileSnapshotSource::Open(
     return base::InvalidArgument(
         fmt::format("{} has a -wal file beside it: it is open, or was not closed cleanly", path));
   }
-  ASSIGN_OR_RETURN(auto file, env.Open(path, env::OpenMode::kRead));
+  ASSIGN_OR_RETURN(auto opened, env.Open(path, env::OpenMode::kRead));
+  std::unique_ptr<store::ObjectReader> file = store::ReaderOf(std::move(opened));
   ASSIGN_OR_RETURN(const env::FileStat about, env.Stat(path));
   std::array<uint8_t, kHeaderBytes> header{};
   if (!ReadExactly(*file, 0, header).ok() ||

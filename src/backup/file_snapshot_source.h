@@ -15,6 +15,7 @@
 
 #include "backup/snapshot_source.h"
 #include "env/env.h"
+#include "store/object_store.h"
 
 namespace understudy::backup {
 
@@ -34,11 +35,12 @@ class FileSnapshotSource final : public SnapshotSource {
   std::vector<uint64_t> TakeHashes() override { return std::exchange(hashes_, {}); }
 
  private:
-  FileSnapshotSource(std::unique_ptr<env::File> file, SnapshotOrigin origin, log::LogEnd at)
+  FileSnapshotSource(std::unique_ptr<store::ObjectReader> file, SnapshotOrigin origin,
+                     log::LogEnd at)
       : file_(std::move(file)), origin_(std::move(origin)), at_(std::move(at)) {}
   base::Status ComputeChecksum();
 
-  const std::unique_ptr<env::File> file_;
+  const std::unique_ptr<store::ObjectReader> file_;
   const SnapshotOrigin origin_;
   log::LogEnd at_;
   std::vector<uint64_t> hashes_;  // for TakeHashes

@@ -8,22 +8,18 @@
 namespace understudy::backup {
 namespace {
 
-// How much is written between syncs: little enough that the disk works while the processor
-// compresses and little is left to read back at the end; enough that the file system's journal does
-// not matter (bench/backup_bench).
+// How much is written before it is stored (synced): little enough that the disk works while the
+// processor compresses and little is left to read back at the end; enough that the file system's
+// journal does not matter (bench/backup_bench).
 constexpr uint64_t kSyncBytes = 16 << 20;
-// How much is written before its writeback is started, without waiting for it.
-constexpr uint64_t kKickBytes = 8 << 20;
-// Pages of the page cache (and more than any file system's block).
-constexpr uint64_t kCacheBlock = 64 << 10;
 
 }  // namespace
 
-FullTransfer::FullTransfer(env::Env& env, SnapshotSource& source, const std::string& path,
+FullTransfer::FullTransfer(store::Upload& upload, SnapshotSource& source, const std::string& name,
                            const base::ProgressSink& progress, int workers)
-    : env_(env),
+    : upload_(upload),
       source_(source),
-      path_(path),
+      name_(name),
       progress_(progress),
       page_size_(source.page_size()),
       pages_(source.pages()),
@@ -37,10 +33,8 @@ FullTransfer::FullTransfer(env::Env& env, SnapshotSource& source, const std::str
 }
 
 base::Status FullTransfer::Begin(const LtxHeader& header) {
-  ASSIGN_OR_RETURN(write_file_, env_.Open(path_, env::OpenMode::kCreateNew));
-  ASSIGN_OR_RETURN(sync_file_, env_.Open(path_, env::OpenMode::kReadWrite));
-  ASSIGN_OR_RETURN(read_file_, env_.Open(path_, env::OpenMode::kRead));
-  ASSIGN_OR_RETURN(writer_, LtxWriter::Begin(*write_file_, header));
+  const auto append = [this](base::ByteView bytes) { return upload_.Append(bytes); };
+  ASSIGN_OR_RETURN(writer_, LtxWriter::Begin(append, header));
   return base::Status();
 }
 
@@ -52,7 +46,7 @@ uint32_t FullTransfer::PagesOf(size_t chunk) const {
   return std::min(ChunkPages(page_size_), pages_ - FirstPage(chunk).value + 1);
 }
 
-bool FullTransfer::Done() const { return all_synced_ && checked_ == chunks_; }
+bool FullTransfer::Done() const { return all_stored_ && checked_ == chunks_; }
 
 JobBoard::Job FullTransfer::TakeJob() {
   // What lets others go on comes first.
@@ -68,7 +62,7 @@ JobBoard::Job FullTransfer::TakeJob() {
       return [this, slot] { return Write(slot); };
     }
   }
-  if (Job sync = TakeSync()) return sync;
+  if (Job store = TakeStore()) return store;
   if (Job read_back = TakeReadBack()) return read_back;
   if (next_read_ < chunks_ && !reading_ && !free_writes_.empty()) {
     reading_ = true;
@@ -80,17 +74,15 @@ JobBoard::Job FullTransfer::TakeJob() {
   return {};
 }
 
-JobBoard::Job FullTransfer::TakeSync() {
-  if (syncing_ || all_synced_ || (written_ - synced_ < kSyncBytes && !all_written_)) return {};
-  syncing_ = true;
-  return [this, up_to = written_, last = all_written_] { return Sync(up_to, last); };
+JobBoard::Job FullTransfer::TakeStore() {
+  if (storing_ || all_stored_ || (written_ - stored_ < kSyncBytes && !all_written_)) return {};
+  storing_ = true;
+  return [this, up_to = written_, last = all_written_] { return Store(up_to, last); };
 }
 
 JobBoard::Job FullTransfer::TakeReadBack() {
   if (reading_back_ || next_back_ >= places_.size() || free_reads_.empty()) return {};
-  // A block that was only partly synced is dirty again: what lies in it waits for the next sync.
-  const uint64_t on_disk = all_synced_ ? synced_ : synced_ / kCacheBlock * kCacheBlock;
-  if (places_[next_back_].end() > on_disk) return {};
+  if (places_[next_back_].end() > readable_) return {};
   reading_back_ = true;
   ReadSlotPtr slot = std::move(free_reads_.back());
   free_reads_.pop_back();
@@ -122,10 +114,6 @@ base::Status FullTransfer::Write(const WriteSlotPtr& slot) {
   RETURN_IF_ERROR(writer_->Append(slot->chunk));
   const bool last = slot->number + 1 == chunks_;
   if (last) RETURN_IF_ERROR(writer_->Finish());
-  if (writer_->bytes() - kicked_ >= kKickBytes) {
-    write_file_->DropFromCache(kicked_, writer_->bytes() - kicked_);
-    kicked_ = writer_->bytes();
-  }
   const uint64_t pages_done = FirstPage(slot->number).value - 1 + PagesOf(slot->number);
   {
     base::MutexLock lock(mutex_);
@@ -139,20 +127,28 @@ base::Status FullTransfer::Write(const WriteSlotPtr& slot) {
   return Report("backing up", pages_done * page_size_);
 }
 
-base::Status FullTransfer::Sync(uint64_t up_to, bool last) {
-  RETURN_IF_ERROR(sync_file_->Sync());
-  uint64_t from = 0;
-  {
-    base::MutexLock lock(mutex_);
-    from = synced_ / kCacheBlock * kCacheBlock;
-  }
-  const uint64_t to = last ? up_to : up_to / kCacheBlock * kCacheBlock;
-  if (to > from) sync_file_->DropFromCache(from, to - from);
+base::Status FullTransfer::Store(uint64_t up_to, bool last) {
+  ASSIGN_OR_RETURN(const uint64_t readable, upload_.Store(up_to, last));
   base::MutexLock lock(mutex_);
-  synced_ = up_to;
-  all_synced_ = last;
-  syncing_ = false;
+  stored_ = up_to;
+  readable_ = readable;
+  all_stored_ = last;
+  storing_ = false;
   return base::Status();
+}
+
+base::Status FullTransfer::ReadChunk(size_t number, std::span<uint8_t> raw, uint64_t offset) {
+  if (read_file_ == nullptr) {
+    ASSIGN_OR_RETURN(read_file_, upload_.OpenStored());
+  }
+  if (number == 0) {
+    base::Bytes head(kLtxHeaderBytes);
+    RETURN_IF_ERROR(ReadExactly(*read_file_, 0, head));
+    read_hash_.Add(head);
+  }
+  RETURN_IF_ERROR(ReadExactly(*read_file_, offset, raw));
+  read_hash_.Add(raw);
+  return {};
 }
 
 base::Status FullTransfer::ReadBack(const ReadSlotPtr& slot) {
@@ -163,27 +159,20 @@ base::Status FullTransfer::ReadBack(const ReadSlotPtr& slot) {
   }
   if (slot->raw.size() < place.bytes) slot->raw.resize(place.bytes);
   const std::span<uint8_t> raw(slot->raw.data(), place.bytes);
-  base::Status status;
-  if (slot->number == 0) {
-    base::Bytes head(kLtxHeaderBytes);
-    status = ReadExactly(*read_file_, 0, head);
-    read_hash_.Add(head);
-  }
-  if (status.ok()) status = ReadExactly(*read_file_, place.offset, raw);
-  if (status.ok()) read_hash_.Add(raw);
+  const base::Status status = ReadChunk(slot->number, raw, place.offset);
   {
     base::MutexLock lock(mutex_);
     reading_back_ = false;
   }
   Changed();
-  RETURN_IF_ERROR(status.WithContext("reading back " + path_));
+  RETURN_IF_ERROR(status.WithContext("reading back " + name_));
 
   const size_t bytes = static_cast<size_t>(PagesOf(slot->number)) * page_size_;
   if (slot->images.size() < bytes) slot->images.resize(bytes);
   const base::PageNo first = FirstPage(slot->number);
   auto sums = DecodeChunk(first, page_size_, raw, {slot->images.data(), bytes},
                           std::span(hashes_).subspan(first.value - 1, PagesOf(slot->number)));
-  if (!sums.ok()) return sums.status().WithContext("reading back " + path_);
+  if (!sums.ok()) return sums.status().WithContext("reading back " + name_);
   sums_.Set(slot->number, *sums);
   uint64_t done = 0;
   bool all_written = false;
@@ -212,16 +201,15 @@ base::Status FullTransfer::Report(const char* phase, uint64_t bytes_done) {
 }
 
 base::Status FullTransfer::Finish() {
-  ASSIGN_OR_RETURN(const auto file, LtxFile::Open(std::move(read_file_), path_));
+  ASSIGN_OR_RETURN(const auto file, LtxFile::Open(std::move(read_file_), name_));
   RETURN_IF_ERROR(file->CheckSnapshot());
   read_hash_.Add(file->tail());
   const ChunkSums total = sums_.Total();
   RETURN_IF_ERROR(file->CheckFileChecksum(total.crc64, total.crc64_bytes));
   if (file->file_checksum() != writer_->file_checksum() || file->bytes() != writer_->bytes()) {
-    return base::Corruption(path_ + ": what was read back is not what was written");
+    return base::Corruption(name_ + ": what was read back is not what was written");
   }
-  RETURN_IF_ERROR(write_file_->Close());
-  return sync_file_->Close();
+  return {};
 }
 
 }  // namespace understudy::backup

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// FullTransfer: writes all pages of a snapshot as an LTX file, syncs it piece by piece, and reads
-// back and checks each piece once it is on disk, all at the same time on several workers.
+// FullTransfer: uploads all pages of a snapshot as an LTX file, piece by piece, and reads back and
+// checks each piece once it is stored, all at the same time on several workers.
 //
 // Jobs, and what allows them:
 //   read + compress   a free slot; reading is one at a time and in order, compressing in parallel
 //   write             the next chunk is compressed; one at a time; the last one also writes the
-//   index sync              kSyncBytes or the end written since the last sync; one at a time; then
-//   drops what
-//                     was synced from the page cache
-//   read back         the chunk lies wholly in whole blocks that were synced and dropped; reading
-//   is one
-//                     at a time and in order, decoding in parallel
+//                     index
+//   store             kSyncBytes or the end written since the last time; one at a time
+//   read back         the store says that all of the chunk can be read from where it is stored;
+//                     reading is one at a time and in order, decoding in parallel
 //
-// ENSURES after Run is ok: the file is synced, every byte of it was read back from disk, every page
-// decoded and hashed, and its file checksum is that of what was compressed.
-// Threading: as JobBoard. Memory: slots of about 2 MiB, 2 * workers + 1 of them, for each
-// direction.
+// ENSURES after Run is ok: the file is stored, every byte of it was read back from there, every
+// page decoded and hashed, and its file checksum is that of what was compressed. Threading: as
+// JobBoard. Memory: slots of about 2 MiB, 2 * workers + 1 of them, for each direction.
 #pragma once
 
 #include <memory>
@@ -34,10 +31,10 @@ namespace understudy::backup {
 
 class FullTransfer final : public JobBoard {
  public:
-  FullTransfer(env::Env& env, SnapshotSource& source, const std::string& path,
+  // `name` is for messages; `upload` must outlive it, and is published by somebody else.
+  FullTransfer(store::Upload& upload, SnapshotSource& source, const std::string& name,
                const base::ProgressSink& progress, int workers);
 
-  // Makes the file.
   base::Status Begin(const LtxHeader& header);
   // Run(executor), then:
   base::Status Finish();
@@ -67,32 +64,29 @@ class FullTransfer final : public JobBoard {
 
   Job TakeJob() override REQUIRES_LOCK(mutex_);
   bool Done() const override REQUIRES_LOCK(mutex_);
-  Job TakeSync() REQUIRES_LOCK(mutex_);
+  Job TakeStore() REQUIRES_LOCK(mutex_);
   Job TakeReadBack() REQUIRES_LOCK(mutex_);
 
   base::Status ReadAndCompress(const WriteSlotPtr& slot);
   base::Status Write(const WriteSlotPtr& slot);
-  base::Status Sync(uint64_t up_to, bool last);
+  base::Status Store(uint64_t up_to, bool last);
   base::Status ReadBack(const ReadSlotPtr& slot);
+  base::Status ReadChunk(size_t number, std::span<uint8_t> raw, uint64_t offset);
   base::Status Report(const char* phase, uint64_t bytes_done);
 
   base::PageNo FirstPage(size_t chunk) const;
   uint32_t PagesOf(size_t chunk) const;
 
-  env::Env& env_;
+  store::Upload& upload_;
   SnapshotSource& source_;
-  const std::string path_;
+  const std::string name_;
   const base::ProgressSink& progress_;
   const uint32_t page_size_;
   const uint32_t pages_;
   const size_t chunks_;
 
-  // Three handles of the same file, each used by one job at a time.
-  std::unique_ptr<env::File> write_file_;
-  std::unique_ptr<env::File> sync_file_;
-  std::unique_ptr<env::File> read_file_;
+  std::unique_ptr<store::ObjectReader> read_file_;  // the reading job's
   std::unique_ptr<LtxWriter> writer_;
-  uint64_t kicked_ = 0;           // the writing job's: writeback was started up to here
   FileHash read_hash_;            // the reading job's
   SumsOfChunks sums_;             // each element is set by one job
   std::vector<uint64_t> hashes_;  // the same
@@ -105,12 +99,13 @@ class FullTransfer final : public JobBoard {
   size_t next_back_ GUARDED_BY(mutex_) = 0;
   size_t checked_ GUARDED_BY(mutex_) = 0;
   uint64_t written_ GUARDED_BY(mutex_) = 0;
-  uint64_t synced_ GUARDED_BY(mutex_) = 0;
+  uint64_t stored_ GUARDED_BY(mutex_) = 0;
+  uint64_t readable_ GUARDED_BY(mutex_) = 0;
   bool all_written_ GUARDED_BY(mutex_) = false;
-  bool all_synced_ GUARDED_BY(mutex_) = false;
+  bool all_stored_ GUARDED_BY(mutex_) = false;
   bool reading_ GUARDED_BY(mutex_) = false;
   bool writing_ GUARDED_BY(mutex_) = false;
-  bool syncing_ GUARDED_BY(mutex_) = false;
+  bool storing_ GUARDED_BY(mutex_) = false;
   bool reading_back_ GUARDED_BY(mutex_) = false;
   bool reporting_ GUARDED_BY(mutex_) = false;
 };

@@ -50,17 +50,16 @@ base::Status IncrementBackup::Store() {
                              [&](uint32_t i) { return base::PageNo(pages[i]); }));
   phase_ = Phase::kTransfer;
   RETURN_IF_ERROR(Write(pages));
-  RETURN_IF_ERROR(ReadBack());
-  return env_.SetModified(partial_path(), {Header().timestamp_ms});
+  return ReadBack();
 }
 
 base::Status IncrementBackup::FindBase() {
   ASSIGN_OR_RETURN(chain_, ChooseBase(list_, document_.type, document_));
   document_.base = chain_.back().id;
-  const auto stored = StoredChain::Open(env_, repository_, chain_, /*from_disk=*/false);
+  const auto stored = StoredChain::Open(repository_, chain_, /*from_disk=*/false);
   base::Status status = stored.status();
   if (status.ok()) {
-    auto hashes = PageHashesOf(env_, executor_, repository_, list_, chain_.back());
+    auto hashes = PageHashesOf(executor_, repository_, list_, chain_.back());
     status = hashes.status();
     if (status.ok()) base_hashes_ = std::move(*hashes);
   }
@@ -90,7 +89,7 @@ base::Result<std::vector<uint32_t>> IncrementBackup::PagesToStore() {
   const base::Seq from = chain_.back().position.seq;
   for (const BackupDocument& other : list_.backups) {
     if (other.position.seq <= from || other.position.seq >= at_.position.seq) continue;
-    const auto then = PageHashesOf(env_, executor_, repository_, list_, other);
+    const auto then = PageHashesOf(executor_, repository_, list_, other);
     if (then.ok()) {
       compare(*then);
     } else if (!IsDamage(then.status())) {  // a damaged one cannot be restored by anybody
@@ -108,8 +107,9 @@ base::Result<std::vector<uint32_t>> IncrementBackup::PagesToStore() {
 // Another differential backup with this base may have been taken at this position.
 base::Status IncrementBackup::TakeExisting(const std::vector<uint32_t>& pages) {
   const std::string path = repository_.FilePath(file_);
-  if (!env::Exists(env_, path)) return {};
-  ASSIGN_OR_RETURN(auto opened, env_.Open(path, env::OpenMode::kRead));
+  auto found = repository_.store().Open(file_.path);
+  if (found.status().code() == base::Code::kNotFound) return {};
+  ASSIGN_OR_RETURN(auto opened, std::move(found));
   ASSIGN_OR_RETURN(const uint64_t bytes, opened->Size());
   opened->DropFromCache(0, bytes);
   auto file = LtxFile::Open(std::move(opened), path);
@@ -140,8 +140,9 @@ base::Status IncrementBackup::TakeExisting(const std::vector<uint32_t>& pages) {
 
 base::Status IncrementBackup::Write(const std::vector<uint32_t>& pages) {
   const uint32_t page_size = document_.page_size;
-  ASSIGN_OR_RETURN(const auto file, env_.Open(partial_path(), env::OpenMode::kCreateNew));
-  ASSIGN_OR_RETURN(const auto writer, LtxWriter::Begin(*file, Header()));
+  RETURN_IF_ERROR(BeginUpload());
+  const auto append = [this](base::ByteView bytes) { return upload_->Append(bytes); };
+  ASSIGN_OR_RETURN(const auto writer, LtxWriter::Begin(append, Header()));
   PageEncoder encoder;
   EncodedChunk chunk;
   base::Bytes images;
@@ -162,11 +163,9 @@ base::Status IncrementBackup::Write(const std::vector<uint32_t>& pages) {
     }
   }
   RETURN_IF_ERROR(writer->Finish());
-  RETURN_IF_ERROR(file->Sync());
-  file->DropFromCache(0, writer->bytes());
   file_.bytes = writer->bytes();
   file_.crc64 = writer->file_checksum();
-  return file->Close();
+  return upload_->Store(file_.bytes, /*whole=*/true).status();
 }
 
 // Where the hashes are those of the log, nobody has yet looked at what the file has.
@@ -186,8 +185,8 @@ base::Status IncrementBackup::CheckImages(uint32_t first, base::ByteView images)
 }
 
 base::Status IncrementBackup::ReadBack() {
-  const std::string path = partial_path();
-  ASSIGN_OR_RETURN(auto opened, env_.Open(path, env::OpenMode::kRead));
+  const std::string path = repository_.FilePath(file_);
+  ASSIGN_OR_RETURN(auto opened, upload_->OpenStored());
   ASSIGN_OR_RETURN(const auto file, LtxFile::Open(std::move(opened), path));
   RETURN_IF_ERROR(file->CheckIncrement());
   std::vector<uint64_t> hashes = base_hashes_;

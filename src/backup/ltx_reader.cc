@@ -14,7 +14,7 @@ constexpr uint64_t kSmallest = kLtxHeaderBytes + kLtxPageHeaderBytes + 1 + kEndB
 
 }  // namespace
 
-base::Status ReadExactly(env::File& file, uint64_t offset, std::span<uint8_t> out) {
+base::Status ReadExactly(store::ObjectReader& file, uint64_t offset, std::span<uint8_t> out) {
   ASSIGN_OR_RETURN(const size_t got, file.ReadAt(offset, out));
   if (got == out.size()) return base::Status();
   return base::Corruption(
@@ -31,7 +31,7 @@ ChunkSums SumsOfChunks::Total() const {
   return total;
 }
 
-base::Result<std::unique_ptr<LtxFile>> LtxFile::Open(std::unique_ptr<env::File> file,
+base::Result<std::unique_ptr<LtxFile>> LtxFile::Open(std::unique_ptr<store::ObjectReader> file,
                                                      const std::string& name) {
   std::unique_ptr<LtxFile> ltx(new LtxFile(std::move(file), name));
   for (auto step : {&LtxFile::ReadHead, &LtxFile::ReadTail}) {

@@ -17,7 +17,7 @@
 #include "backup/ltx_format.h"
 #include "backup/page_codec.h"
 #include "base/progress.h"
-#include "env/env.h"
+#include "store/object_store.h"
 
 namespace understudy::backup {
 
@@ -29,12 +29,12 @@ struct LtxFrame {
 
 class LtxFile {
  public:
-  // Takes over the open file; `name` is for messages.
-  static base::Result<std::unique_ptr<LtxFile>> Open(std::unique_ptr<env::File> file,
+  // Takes over the reader; `name` is for messages.
+  static base::Result<std::unique_ptr<LtxFile>> Open(std::unique_ptr<store::ObjectReader> file,
                                                      const std::string& name);
 
   const std::string& name() const { return name_; }
-  env::File& file() const { return *file_; }
+  store::ObjectReader& file() const { return *file_; }
   uint64_t bytes() const { return bytes_; }
   const LtxHeader& header() const { return header_; }
   // Ascending pages; each begins where the one before ends.
@@ -54,13 +54,13 @@ class LtxFile {
   base::Status CheckFileChecksum(uint64_t frames_crc64, uint64_t frames_bytes) const;
 
  private:
-  LtxFile(std::unique_ptr<env::File> file, std::string name)
+  LtxFile(std::unique_ptr<store::ObjectReader> file, std::string name)
       : file_(std::move(file)), name_(std::move(name)) {}
   base::Status ReadHead();
   base::Status ReadTail();
   base::Status ParseIndex(base::ByteView index, uint64_t end);
 
-  const std::unique_ptr<env::File> file_;
+  const std::unique_ptr<store::ObjectReader> file_;
   const std::string name_;
   uint64_t bytes_ = 0;
   LtxHeader header_;
@@ -98,7 +98,7 @@ base::Result<std::string> ScanIncrement(const LtxFile& file, const ScanOptions& 
                                         std::vector<uint64_t>& hashes);
 
 // Reads exactly out.size() bytes; kCorruption when the file ends before.
-base::Status ReadExactly(env::File& file, uint64_t offset, std::span<uint8_t> out);
+base::Status ReadExactly(store::ObjectReader& file, uint64_t offset, std::span<uint8_t> out);
 
 // Combines the sums of chunks that were decoded in any order.
 class SumsOfChunks {

@@ -8,9 +8,8 @@
 
 namespace understudy::backup {
 
-base::Result<std::unique_ptr<LtxWriter>> LtxWriter::Begin(env::File& file,
-                                                          const LtxHeader& header) {
-  std::unique_ptr<LtxWriter> writer(new LtxWriter(file, header.page_size));
+base::Result<std::unique_ptr<LtxWriter>> LtxWriter::Begin(Sink sink, const LtxHeader& header) {
+  std::unique_ptr<LtxWriter> writer(new LtxWriter(std::move(sink), header.page_size));
   std::array<uint8_t, kLtxHeaderBytes> bytes{};
   EncodeLtxHeader(header, bytes);
   RETURN_IF_ERROR(writer->Write(bytes));
@@ -19,7 +18,7 @@ base::Result<std::unique_ptr<LtxWriter>> LtxWriter::Begin(env::File& file,
 }
 
 base::Status LtxWriter::Write(base::ByteView bytes) {
-  RETURN_IF_ERROR(file_.WriteAt(bytes_, bytes));
+  RETURN_IF_ERROR(sink_(bytes));
   bytes_ += bytes.size();
   return base::Status();
 }

@@ -6,20 +6,22 @@
 // about 9 bytes a page. Threading: thread-compatible.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backup/ltx_format.h"
 #include "backup/page_codec.h"
-#include "env/env.h"
 
 namespace understudy::backup {
 
 class LtxWriter {
  public:
-  // Writes the header. `file` is empty and must outlive the writer.
-  static base::Result<std::unique_ptr<LtxWriter>> Begin(env::File& file, const LtxHeader& header);
+  // Gets the bytes of the file, in order.
+  using Sink = std::function<base::Status(base::ByteView bytes)>;
+  // Writes the header.
+  static base::Result<std::unique_ptr<LtxWriter>> Begin(Sink sink, const LtxHeader& header);
 
   // REQUIRES: chunk.first is after the last page appended; right after it in a snapshot.
   base::Status Append(const EncodedChunk& chunk);
@@ -38,10 +40,10 @@ class LtxWriter {
   uint64_t file_checksum() const { return file_checksum_; }
 
  private:
-  LtxWriter(env::File& file, uint32_t page_size) : file_(file), page_size_(page_size) {}
+  LtxWriter(Sink sink, uint32_t page_size) : sink_(std::move(sink)), page_size_(page_size) {}
   base::Status Write(base::ByteView bytes);
 
-  env::File& file_;
+  const Sink sink_;
   const uint32_t page_size_;
   uint64_t bytes_ = 0;
   uint64_t crc64_ = 0;

@@ -42,29 +42,29 @@ uint64_t SumOf(const base::Bytes& file, size_t bytes) { return XXH3_64bits(file.
 
 }  // namespace
 
-base::Status WritePageHashes(env::Env& env, const Repository& repository,
-                             const BackupDocument& document, const std::vector<uint64_t>& hashes) {
-  const std::string path =
-      repository.PageHashesPath(document.database_name, document.position.seq.value);
+base::Status WritePageHashes(const Repository& repository, const BackupDocument& document,
+                             const std::vector<uint64_t>& hashes) {
   base::Bytes file = Header(document);
   file.reserve(FileBytes(document.pages));
   for (const uint64_t hash : hashes) base::AppendLe(file, hash);
   base::AppendLe(file, SumOf(file, file.size()));
-  RETURN_IF_ERROR(repository.MakeDirectoryOf(path));
-  return env::WriteFileAtomically(env, path, file);
+  return repository.store().Put(
+      repository.PageHashesKey(document.database_name, document.position.seq.value), file,
+      store::PutMode::kReplace);
 }
 
-base::Result<std::vector<uint64_t>> ReadPageHashes(env::Env& env, const Repository& repository,
+base::Result<std::vector<uint64_t>> ReadPageHashes(const Repository& repository,
                                                    const BackupDocument& document) {
-  const std::string path =
-      repository.PageHashesPath(document.database_name, document.position.seq.value);
+  const std::string key =
+      repository.PageHashesKey(document.database_name, document.position.seq.value);
+  const std::string path = repository.store().NameOf(key);
   const uint64_t expected = FileBytes(document.pages);
-  ASSIGN_OR_RETURN(const env::FileStat about, env.Stat(path));
-  if (about.size != expected) {
+  ASSIGN_OR_RETURN(const store::ObjectInfo about, repository.store().Stat(key));
+  if (about.bytes != expected) {
     return base::Corruption(
-        fmt::format("{} has {} bytes instead of {}", path, about.size, expected));
+        fmt::format("{} has {} bytes instead of {}", path, about.bytes, expected));
   }
-  ASSIGN_OR_RETURN(const base::Bytes file, env::ReadFile(env, path, expected));
+  ASSIGN_OR_RETURN(const base::Bytes file, store::Get(repository.store(), key, expected));
   const base::Bytes header = Header(document);
   const size_t sum_at = file.size() - std::min(file.size(), kSumBytes);
   std::vector<uint64_t> hashes(document.pages);

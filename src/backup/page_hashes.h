@@ -17,10 +17,10 @@ namespace understudy::backup {
 inline constexpr std::string_view kPageHashesSuffix = ".hashes";
 
 // Durable once it returns ok.
-base::Status WritePageHashes(env::Env& env, const Repository& repository,
-                             const BackupDocument& document, const std::vector<uint64_t>& hashes);
+base::Status WritePageHashes(const Repository& repository, const BackupDocument& document,
+                             const std::vector<uint64_t>& hashes);
 // kNotFound: there is none; kCorruption: it is damaged, or that of another state.
-base::Result<std::vector<uint64_t>> ReadPageHashes(env::Env& env, const Repository& repository,
+base::Result<std::vector<uint64_t>> ReadPageHashes(const Repository& repository,
                                                    const BackupDocument& document);
 
 // True when the hashes are those of the state that the document is about.

@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "backup/backup_chain.h"
 #include "backup/ltx_format.h"
 #include "backup/page_hashes.h"
+#include "store/directory_store.h"
 
 namespace understudy::backup {
 namespace {
@@ -22,10 +24,10 @@ constexpr std::string_view kDatabaseName = "understudy-database.json";
 constexpr std::string_view kDatabaseFormat = "understudy-database";
 constexpr std::string_view kLockName = "backup.lock";
 constexpr std::string_view kDocumentSuffix = ".json";
-constexpr std::string_view kPendingSuffix = ".json.pending";
+constexpr std::string_view kPendingSuffix = ".json.pending";  // of earlier versions
 constexpr std::string_view kPartialSuffix = ".ltx.partial";
-constexpr std::string_view kTemporarySuffix = ".tmp";  // env::WriteFileAtomically
 constexpr uint64_t kMarkBytesMax = 64 << 10;
+constexpr std::array kLtxLevels = {kLtxIncrementalLevel, kLtxDifferentialLevel, kLtxSnapshotLevel};
 
 // `<id><suffix>` -> id; empty if it is not such a name.
 std::string IdOf(std::string_view name, std::string_view suffix) {
@@ -34,50 +36,51 @@ std::string IdOf(std::string_view name, std::string_view suffix) {
   return IsBackupId(name) ? std::string(name) : std::string();
 }
 
-base::Result<Json> ReadMark(env::Env& env, const std::string& path, std::string_view format) {
-  ASSIGN_OR_RETURN(const base::Bytes text, env::ReadFile(env, path, kMarkBytesMax));
+base::Result<Json> ReadMark(store::ObjectStore& store, const std::string& key,
+                            std::string_view format) {
+  ASSIGN_OR_RETURN(const base::Bytes text, store::Get(store, key, kMarkBytesMax));
   Json mark = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (mark.is_discarded() || !mark.is_object() || mark.value("format", Json()) != Json(format)) {
     return base::Corruption(
-        fmt::format("{} is damaged: it is not JSON of format {}", path, format));
+        fmt::format("{} is damaged: it is not JSON of format {}", store.NameOf(key), format));
   }
   const Json version = mark.value("version", Json());
   if (version != Json(kRepositoryVersion)) {
-    return base::InvalidArgument(
-        fmt::format("{} has version {}, and this program knows only version {}; use a newer one",
-                    path, version.is_number() ? version.dump() : "unknown", kRepositoryVersion));
+    return base::InvalidArgument(fmt::format(
+        "{} has version {}, and this program knows only version {}; use a newer one",
+        store.NameOf(key), version.is_number() ? version.dump() : "unknown", kRepositoryVersion));
   }
   return mark;
 }
 
-base::Status WriteMark(env::Env& env, const std::string& path, const Json& mark) {
-  return env::WriteFileAtomically(env, path, base::AsBytes(mark.dump(2) + "\n"));
-}
-
 // Only the names that matter: a write or rename that was refused, in one sentence.
-base::Status NotWritable(const base::Status& cause, const std::string& path) {
+base::Status NotWritable(const base::Status& cause, const store::ObjectStore& store) {
   if (cause.ok() || cause.code() == base::Code::kNoSpace) return cause;
   return base::Status(cause.code(),
                       fmt::format("the repository {} cannot be written ({}); make it writable or "
                                   "choose another one",
-                                  path, cause.message()));
+                                  store.name(), cause.message()));
 }
 
-base::Result<BackupDocument> ReadDocument(env::Env& env, const std::string& path) {
-  auto text = env::ReadFile(env, path, kDocumentBytesMax);
+base::Status WriteMark(store::ObjectStore& store, const std::string& key, const Json& mark) {
+  return NotWritable(store.Put(key, base::AsBytes(mark.dump(2) + "\n"), store::PutMode::kReplace),
+                     store);
+}
+
+base::Result<BackupDocument> ReadDocument(store::ObjectStore& store, const std::string& key) {
+  auto text = store::Get(store, key, kDocumentBytesMax);
   if (!text.ok()) return text.status();
   auto document = DocumentFromJson({reinterpret_cast<const char*>(text->data()), text->size()});
-  if (!document.ok()) return document.status().WithContext("backup document " + path);
+  if (!document.ok()) return document.status().WithContext("backup document " + store.NameOf(key));
   return document;
+}
+
+std::string MarkKeyOf(const std::string& database) {
+  return env::JoinPath(database, kDatabaseName);
 }
 
 bool NewestFirst(const BackupDocument& a, const BackupDocument& b) {
   return a.started != b.started ? a.started > b.started : a.id > b.id;
-}
-
-base::Status RemoveIfThere(env::Env& env, const std::string& path) {
-  base::Status status = env.Remove(path);
-  return status.code() == base::Code::kNotFound ? base::Status() : status;
 }
 
 }  // namespace
@@ -92,93 +95,92 @@ std::string LtxFilePath(const std::string& database, uint32_t level, uint64_t mi
 }
 
 base::Result<std::unique_ptr<Repository>> Repository::Open(env::Env& env, const std::string& path) {
-  std::unique_ptr<Repository> repository(new Repository(env, path));
   const auto about = env.Stat(path);
   if (!about.ok()) return about.status().WithContext("backup repository");
-  if (!about.value().is_directory) {
-    return base::InvalidArgument(fmt::format("the repository {} is not a directory", path));
-  }
+  auto store = store::DirectoryStore::Open(env, path);
+  if (!store.ok()) return store.status().WithContext("backup repository");
+  return Open(std::move(*store));
+}
+
+base::Result<std::unique_ptr<Repository>> Repository::Open(
+    std::unique_ptr<store::ObjectStore> store) {
+  std::unique_ptr<Repository> repository(new Repository(std::move(store)));
   RETURN_IF_ERROR(repository->CheckMark());
   return repository;
 }
 
 base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(env::Env& env,
                                                                    const std::string& path) {
-  std::unique_ptr<Repository> repository(new Repository(env, path));
-  const std::string mark = env::JoinPath(path, kMarkName);
-  if (env::Exists(env, mark)) {
+  auto store = store::DirectoryStore::Open(env, path);
+  if (!store.ok()) return store.status().WithContext("backup repository");
+  return OpenOrCreate(std::move(*store));
+}
+
+base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(
+    std::unique_ptr<store::ObjectStore> store) {
+  std::unique_ptr<Repository> repository(new Repository(std::move(store)));
+  store::ObjectStore& objects = repository->store();
+  const auto mark = objects.Stat(std::string(kMarkName));
+  if (mark.ok()) {
     RETURN_IF_ERROR(repository->CheckMark());
     return repository;
   }
-  if (const auto about = env.Stat(path); about.ok() && !about.value().is_directory) {
-    return base::InvalidArgument(fmt::format("the repository {} is not a directory", path));
+  if (mark.status().code() != base::Code::kNotFound) return mark.status();
+  // What a crash during the first use leaves is no object: the place is still nobody else's.
+  ASSIGN_OR_RETURN(const store::ObjectList there, objects.List(""));
+  if (!there.objects.empty() || !there.folders.empty()) {
+    return base::InvalidArgument(fmt::format(
+        "{} is not a backup repository and not empty (it has {}); choose an empty or new one",
+        objects.name(),
+        there.objects.empty() ? there.folders.front() : there.objects.front().name));
   }
-  if (auto names = env.List(path); names.ok()) {
-    // What a crash during the first use leaves does not make the directory somebody else's.
-    std::erase(*names, std::string(kMarkName) + std::string(kTemporarySuffix));
-    if (!names->empty()) {
-      return base::InvalidArgument(
-          fmt::format("{} is not a backup repository and not empty (it has {}); choose an empty or "
-                      "new directory",
-                      path, names->front()));
-    }
-  }
-  RETURN_IF_ERROR(NotWritable(env.MakeDirectories(path), path));
-  RETURN_IF_ERROR(NotWritable(env.SyncDirectory(env::DirectoryOf(path)), path));
-  const Json content = {{"format", kMarkFormat}, {"version", kRepositoryVersion}};
-  RETURN_IF_ERROR(NotWritable(WriteMark(env, mark, content), path));
+  RETURN_IF_ERROR(WriteMark(objects, std::string(kMarkName),
+                            {{"format", kMarkFormat}, {"version", kRepositoryVersion}}));
   return repository;
 }
 
 base::Status Repository::CheckMark() const {
-  const std::string path = env::JoinPath(path_, kMarkName);
-  const auto mark = ReadMark(env_, path, kMarkFormat);
+  const auto mark = ReadMark(*store_, std::string(kMarkName), kMarkFormat);
   if (mark.status().code() != base::Code::kNotFound) return mark.status();
   return base::InvalidArgument(
-      fmt::format("{} is not a backup repository: it has no {}", path_, kMarkName));
+      fmt::format("{} is not a backup repository: it has no {}", name(), kMarkName));
 }
 
-std::string Repository::DatabasePath(const std::string& database) const {
-  return env::JoinPath(path_, database);
+std::string Repository::PartialKey(const std::string& database, const std::string& id) const {
+  return fmt::format("{}/partial/{}{}", database, id, kPartialSuffix);
 }
-std::string Repository::PartialPath(const std::string& database, const std::string& id) const {
-  return fmt::format("{}/partial/{}{}", DatabasePath(database), id, kPartialSuffix);
+std::string Repository::DocumentKey(const std::string& database, const std::string& id) const {
+  return fmt::format("{}/backups/{}{}", database, id, kDocumentSuffix);
 }
-std::string Repository::DocumentPath(const std::string& database, const std::string& id) const {
-  return fmt::format("{}/backups/{}{}", DatabasePath(database), id, kDocumentSuffix);
-}
-std::string Repository::PendingPath(const std::string& database, const std::string& id) const {
-  return fmt::format("{}/backups/{}{}", DatabasePath(database), id, kPendingSuffix);
-}
-std::string Repository::FilePath(const BackupFile& file) const {
-  return env::JoinPath(path_, file.path);
+std::string Repository::PageHashesKey(const std::string& database, uint64_t seq) const {
+  return fmt::format("{}/pages/{:016x}{}", database, seq, kPageHashesSuffix);
 }
 
 base::Result<std::vector<std::string>> Repository::Databases() const {
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, env_.List(path_));
+  ASSIGN_OR_RETURN(const store::ObjectList list, store_->List(""));
   std::vector<std::string> databases;
-  for (const std::string& name : names) {
-    if (env::Exists(env_, env::JoinPath(DatabasePath(name), kDatabaseName))) {
-      databases.push_back(name);
-    }
+  for (const std::string& folder : list.folders) {
+    if (store::Exists(*store_, MarkKeyOf(folder))) databases.push_back(folder);
   }
   return databases;
 }
 
 base::Result<BackupList> Repository::List(const std::string& database) const {
   RETURN_IF_ERROR(base::CheckName("database name", database));
-  auto names = env_.List(env::JoinPath(DatabasePath(database), "backups"));
-  if (names.status().code() == base::Code::kNotFound) {
+  const auto mark = store_->Stat(MarkKeyOf(database));
+  if (mark.status().code() == base::Code::kNotFound) {
     return base::NotFound(
-        fmt::format("the repository {} has no database called {}", path_, database));
+        fmt::format("the repository {} has no database called {}", name(), database));
   }
-  RETURN_IF_ERROR(names.status());
+  RETURN_IF_ERROR(mark.status());
+  ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(database + "/backups"));
   BackupList list;
-  for (const std::string& name : *names) {
-    const std::string id = IdOf(name, kDocumentSuffix);
+  for (const store::ObjectInfo& object : there.objects) {
+    const std::string id = IdOf(object.name, kDocumentSuffix);
     if (id.empty()) continue;
     const std::string path = DocumentPath(database, id);
-    auto document = ReadDocument(env_, path);
+    auto document = ReadDocument(*store_, DocumentKey(database, id));
+    if (document.status().code() == base::Code::kNotFound) continue;  // removed meanwhile
     if (document.ok() && (document->id != id || document->database_name != database)) {
       document = base::Corruption(fmt::format("backup document {} is that of backup {} of {}", path,
                                               document->id, document->database_name));
@@ -203,7 +205,7 @@ base::Result<BackupDocument> Repository::Find(const std::string& database,
     if (document.path == DocumentPath(database, id)) return document.status;
   }
   return base::NotFound(fmt::format("the repository {} has no backup {} of {}; it has {} of it",
-                                    path_, id, database, list.backups.size()));
+                                    name(), id, database, list.backups.size()));
 }
 
 base::Result<BackupDocument> Repository::NewestGood(const std::string& database) const {
@@ -217,135 +219,107 @@ base::Result<BackupDocument> Repository::NewestGood(const std::string& database)
   return base::NotFound(
       fmt::format("the repository {} has no good backup of {} ({} listed, {} "
                   "unreadable)",
-                  path_, database, list.backups.size(), list.unreadable.size()));
+                  name(), database, list.backups.size(), list.unreadable.size()));
 }
 
 base::Result<std::unique_ptr<env::FileLock>> Repository::LockDatabase(
     const std::string& database) const {
-  const std::string path = env::JoinPath(DatabasePath(database), kLockName);
-  auto lock = env_.Lock(path);
+  const std::string key = env::JoinPath(database, kLockName);
+  auto lock = store_->LockOnHost(key);
   if (lock.status().code() == base::Code::kBusy) {
     return base::Busy(
         fmt::format("another backup of {} into {} is running (it holds {}); wait for "
                     "it to end",
-                    database, path_, path));
+                    database, name(), store_->NameOf(key)));
   }
-  if (!lock.ok()) return NotWritable(lock.status(), path_);
+  if (!lock.ok()) return NotWritable(lock.status(), *store_);
   return lock;
 }
 
 base::Status Repository::PrepareDatabase(const std::string& database, base::DatabaseId id) const {
   RETURN_IF_ERROR(base::CheckName("database name", database));
-  const std::string directory = DatabasePath(database);
-  const std::string mark_path = env::JoinPath(directory, kDatabaseName);
-  auto mark = ReadMark(env_, mark_path, kDatabaseFormat);
+  auto mark = ReadMark(*store_, MarkKeyOf(database), kDatabaseFormat);
   if (mark.ok()) {
     const Json known = mark->value("id", Json());
     if (known == Json(id.ToHex())) return base::Status();
     return base::Diverged(fmt::format(
         "the repository {} holds backups of another database called {} (id {}, this "
         "one is {}); choose another repository",
-        path_, database, known.is_string() ? known.get<std::string>() : "unknown", id.ToHex()));
+        name(), database, known.is_string() ? known.get<std::string>() : "unknown", id.ToHex()));
   }
   if (mark.status().code() != base::Code::kNotFound) return mark.status();
-
-  const std::string ltx = env::JoinPath(directory, "ltx");
-  for (const std::string& made :
-       {env::JoinPath(ltx, std::to_string(kLtxSnapshotLevel)), env::JoinPath(directory, "backups"),
-        env::JoinPath(directory, "partial")}) {
-    RETURN_IF_ERROR(NotWritable(env_.MakeDirectories(made), path_));
-  }
-  for (const std::string& parent : {ltx, directory, path_}) {
-    RETURN_IF_ERROR(NotWritable(env_.SyncDirectory(parent), path_));
-  }
-  const Json content = {{"format", kDatabaseFormat},
-                        {"version", kRepositoryVersion},
-                        {"name", database},
-                        {"id", id.ToHex()}};
-  return NotWritable(WriteMark(env_, mark_path, content), path_);
-}
-
-base::Status Repository::RemovePartials(const std::string& database) const {
-  const std::string partial = env::JoinPath(DatabasePath(database), "partial");
-  ASSIGN_OR_RETURN(const auto partial_names, env_.List(partial));
-  for (const std::string& name : partial_names) {
-    if (IdOf(name, kPartialSuffix).empty()) continue;
-    RETURN_IF_ERROR(RemoveIfThere(env_, env::JoinPath(partial, name)));
-  }
-  return {};
+  return WriteMark(*store_, MarkKeyOf(database),
+                   {{"format", kDatabaseFormat},
+                    {"version", kRepositoryVersion},
+                    {"name", database},
+                    {"id", id.ToHex()}});
 }
 
 base::Status Repository::RemovePageHashes(const std::string& database,
                                           const BackupList& list) const {
-  const std::string directory = env::JoinPath(DatabasePath(database), "pages");
-  const auto names = env_.List(directory);
-  if (names.status().code() == base::Code::kNotFound) return {};
-  RETURN_IF_ERROR(names.status());
   std::set<std::string> listed;
   for (const BackupDocument& document : list.backups) {
-    listed.insert(PageHashesPath(database, document.position.seq.value));
+    listed.insert(PageHashesKey(database, document.position.seq.value));
   }
-  for (const std::string& name : *names) {
-    const std::string path = env::JoinPath(directory, name);
-    const bool ours =
-        name.ends_with(kPageHashesSuffix) ||
-        name.ends_with(std::string(kPageHashesSuffix) + std::string(kTemporarySuffix));
-    if (ours && !listed.contains(path)) RETURN_IF_ERROR(RemoveIfThere(env_, path));
+  const std::string folder = database + "/pages";
+  ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(folder));
+  for (const store::ObjectInfo& object : there.objects) {
+    const std::string key = env::JoinPath(folder, object.name);
+    if (!object.name.ends_with(kPageHashesSuffix) || listed.contains(key)) continue;
+    RETURN_IF_ERROR(store_->Delete(key));
+  }
+  return {};
+}
+
+// Data of a backup that was never listed, or is not any more.
+base::Status Repository::RemoveUnlisted(const std::string& database, const BackupList& list) const {
+  std::set<std::string> listed;
+  for (const BackupDocument& document : list.backups) {
+    for (const BackupFile& file : document.files) listed.insert(file.path);
+  }
+  for (const uint32_t level : kLtxLevels) {
+    const std::string folder = fmt::format("{}/ltx/{}", database, level);
+    ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(folder));
+    for (const store::ObjectInfo& object : there.objects) {
+      const std::string key = env::JoinPath(folder, object.name);
+      if (!ParseLtxFileName(object.name) || listed.contains(key)) continue;
+      RETURN_IF_ERROR(store_->Delete(key));
+    }
   }
   return {};
 }
 
 base::Status Repository::RemoveLeftovers(const std::string& database) const {
-  RETURN_IF_ERROR(RemovePartials(database));
-  const std::string backups = env::JoinPath(DatabasePath(database), "backups");
-  ASSIGN_OR_RETURN(const auto names, env_.List(backups));
+  std::vector<std::string> folders = {database + "/partial", database + "/backups",
+                                      database + "/pages"};
+  for (const uint32_t level : kLtxLevels) {
+    folders.push_back(fmt::format("{}/ltx/{}", database, level));
+  }
+  RETURN_IF_ERROR(store_->RemoveUnfinished(folders));
   ASSIGN_OR_RETURN(const BackupList list, List(database));
   RETURN_IF_ERROR(RemovePageHashes(database, list));
-  std::set<std::string> listed;
-  for (const BackupDocument& document : list.backups) {
-    for (const BackupFile& file : document.files) listed.insert(file.path);
+  // What a document that cannot be read may be about is left alone.
+  if (!list.unreadable.empty()) return {};
+  RETURN_IF_ERROR(RemoveUnlisted(database, list));
+  ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(folders[1]));
+  for (const store::ObjectInfo& object : there.objects) {
+    if (IdOf(object.name, kPendingSuffix).empty()) continue;
+    RETURN_IF_ERROR(store_->Delete(env::JoinPath(folders[1], object.name)));
   }
-  for (const std::string& name : names) {
-    const std::string path = env::JoinPath(backups, name);
-    const bool temporary =
-        name.ends_with(kTemporarySuffix) &&
-        (!IdOf(name, std::string(kDocumentSuffix) + std::string(kTemporarySuffix)).empty() ||
-         !IdOf(name, std::string(kPendingSuffix) + std::string(kTemporarySuffix)).empty());
-    const bool pending = !IdOf(name, kPendingSuffix).empty();
-    if (!temporary && !pending) continue;
-    // The backup was complete but never listed: its data may have got its name already. A file that
-    // an unreadable document may be about is left alone.
-    if (pending && list.unreadable.empty()) {
-      if (const auto document = ReadDocument(env_, path); document.ok()) {
-        for (const BackupFile& file : document.value().files) {
-          if (file.reused || listed.contains(file.path)) continue;
-          RETURN_IF_ERROR(RemoveIfThere(env_, FilePath(file)));
-          RETURN_IF_ERROR(env_.SyncDirectory(env::DirectoryOf(FilePath(file))));
-        }
-      }
-    }
-    RETURN_IF_ERROR(RemoveIfThere(env_, path));
-  }
-  return base::Status();
+  return {};
 }
 
-std::string Repository::PageHashesPath(const std::string& database, uint64_t seq) const {
-  return env::JoinPath(DatabasePath(database),
-                       fmt::format("pages/{:016x}{}", seq, kPageHashesSuffix));
-}
-
-base::Status Repository::MakeDirectoryOf(const std::string& path) const {
-  const std::string directory = env::DirectoryOf(path);
-  RETURN_IF_ERROR(NotWritable(env_.MakeDirectories(directory), path_));
-  return NotWritable(env_.SyncDirectory(env::DirectoryOf(directory)), path_);
+base::Status Repository::PutDocument(const BackupDocument& document) const {
+  return store_->Put(DocumentKey(document.database_name, document.id),
+                     base::AsBytes(ToJson(document)), store::PutMode::kNew);
 }
 
 base::Status Repository::Rewrite(const BackupDocument& document) const {
-  const std::string path = DocumentPath(document.database_name, document.id);
-  if (!env::Exists(env_, path)) {
+  const std::string key = DocumentKey(document.database_name, document.id);
+  if (!store::Exists(*store_, key)) {
     return base::NotFound(fmt::format("backup {} is not there any more", document.id));
   }
-  return env::WriteFileAtomically(env_, path, base::AsBytes(ToJson(document)));
+  return store_->Put(key, base::AsBytes(ToJson(document)), store::PutMode::kReplace);
 }
 
 }  // namespace understudy::backup

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Repository: a directory that holds the backups of any number of databases, in the LTX layout that
-// Litestream reads, each with its document.
+// Repository: the backups of any number of databases in an object store (a directory or a bucket),
+// in the LTX layout that Litestream reads, each with its document.
 //
 //   <repository>/understudy-repository.json      {"format", "version"}: this directory is ours
 //   <repository>/<database>/understudy-database.json      name and id
@@ -8,7 +8,6 @@
 //   <repository>/<database>/ltx/8/, ltx/7/                differential and incremental ones
 //   <repository>/<database>/pages/<seq>.hashes            page hashes (page_hashes.h)
 //   <repository>/<database>/backups/<id>.json             documents: the list of backups
-//   <repository>/<database>/backups/<id>.json.pending     complete, but its data not yet published
 //   <repository>/<database>/partial/<id>.ltx.partial      data being written
 //   <repository>/<database>/backup.lock                   held by a running backup
 //
@@ -17,8 +16,9 @@
 //      good.
 //   2. A published file is never changed. Its name is taken again only when no document lists it or
 //      what it holds was found to be damaged.
-//   3. What a crash leaves behind are `partial` and `pending` files; the next backup removes them.
-// Threading: thread-compatible. Errors: one sentence that names the directory and what to do.
+//   3. What a crash leaves behind are unfinished objects, and data of no document; the next backup
+//      removes both, the data only if every document can be read.
+// Threading: thread-compatible. Errors: one sentence that names the repository and what to do.
 #pragma once
 
 #include <memory>
@@ -27,6 +27,7 @@
 
 #include "backup/backup_document.h"
 #include "env/env.h"
+#include "store/object_store.h"
 
 namespace understudy::backup {
 
@@ -48,12 +49,16 @@ class Repository {
   // For reading. kNotFound when there is no such directory; kInvalidArgument when it is not a
   // repository or of an unknown version.
   static base::Result<std::unique_ptr<Repository>> Open(env::Env& env, const std::string& path);
+  static base::Result<std::unique_ptr<Repository>> Open(std::unique_ptr<store::ObjectStore> store);
   // For writing: makes the repository in an absent or empty directory. kInvalidArgument when the
   // directory holds something else, kIoError when it is not writable.
   static base::Result<std::unique_ptr<Repository>> OpenOrCreate(env::Env& env,
                                                                 const std::string& path);
+  static base::Result<std::unique_ptr<Repository>> OpenOrCreate(
+      std::unique_ptr<store::ObjectStore> store);
 
-  const std::string& path() const { return path_; }
+  const std::string& name() const { return store_->name(); }  // for messages
+  store::ObjectStore& store() const { return *store_; }
   base::Result<std::vector<std::string>> Databases() const;  // names, sorted
 
   // An empty list when the database is known but has none. kNotFound when it is not in here.
@@ -75,23 +80,29 @@ class Repository {
   // Replaces the document of a listed backup. REQUIRES: LockDatabase held.
   base::Status Rewrite(const BackupDocument& document) const;
 
-  std::string DatabasePath(const std::string& database) const;
-  std::string PartialPath(const std::string& database, const std::string& id) const;
-  std::string DocumentPath(const std::string& database, const std::string& id) const;
-  std::string PendingPath(const std::string& database, const std::string& id) const;
-  std::string FilePath(const BackupFile& file) const;
-  std::string PageHashesPath(const std::string& database, uint64_t seq) const;
-  // Makes the directory of a file of a database, durably.
-  base::Status MakeDirectoryOf(const std::string& path) const;
+  // Writes a new document: the commit point of a backup.
+  base::Status PutDocument(const BackupDocument& document) const;
+
+  // Keys of objects.
+  std::string PartialKey(const std::string& database, const std::string& id) const;
+  std::string DocumentKey(const std::string& database, const std::string& id) const;
+  std::string PageHashesKey(const std::string& database, uint64_t seq) const;
+  // For messages.
+  std::string FilePath(const BackupFile& file) const { return store_->NameOf(file.path); }
+  std::string DocumentPath(const std::string& database, const std::string& id) const {
+    return store_->NameOf(DocumentKey(database, id));
+  }
+  std::string PageHashesPath(const std::string& database, uint64_t seq) const {
+    return store_->NameOf(PageHashesKey(database, seq));
+  }
 
  private:
-  Repository(env::Env& env, std::string path) : env_(env), path_(std::move(path)) {}
+  explicit Repository(std::unique_ptr<store::ObjectStore> store) : store_(std::move(store)) {}
   base::Status CheckMark() const;
-  base::Status RemovePartials(const std::string& database) const;
   base::Status RemovePageHashes(const std::string& database, const BackupList& list) const;
+  base::Status RemoveUnlisted(const std::string& database, const BackupList& list) const;
 
-  env::Env& env_;
-  const std::string path_;
+  const std::unique_ptr<store::ObjectStore> store_;
 };
 
 // "orders/ltx/9/0000000000000001-00000000000006ce.ltx"

@@ -47,7 +47,7 @@ class Restoration {
   base::Status RunSteps() {
     ASSIGN_OR_RETURN(document_, ChooseBackup(repository_, options_.database, options_.backup));
     ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository_, document_));
-    ASSIGN_OR_RETURN(const auto stored, StoredChain::Open(env_, repository_, std::move(chain),
+    ASSIGN_OR_RETURN(const auto stored, StoredChain::Open(repository_, std::move(chain),
                                                           /*from_disk=*/false));
     RETURN_IF_ERROR(CheckOutput(uint64_t{stored->pages_max()} * document_.page_size));
     ASSIGN_OR_RETURN(lock_, env_.Lock(partial_));

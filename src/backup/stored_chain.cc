@@ -10,7 +10,7 @@
 namespace understudy::backup {
 namespace {
 
-base::Result<std::unique_ptr<LtxFile>> OpenFile(env::Env& env, const Repository& repository,
+base::Result<std::unique_ptr<LtxFile>> OpenFile(const Repository& repository,
                                                 const BackupDocument& document, bool from_disk) {
   if (document.files.size() != 1) {
     return base::InvalidArgument(
@@ -19,7 +19,7 @@ base::Result<std::unique_ptr<LtxFile>> OpenFile(env::Env& env, const Repository&
   }
   const BackupFile& expected = document.files.front();
   const std::string path = repository.FilePath(expected);
-  auto opened = env.Open(path, env::OpenMode::kRead);
+  auto opened = repository.store().Open(expected.path);
   if (opened.status().code() == base::Code::kNotFound) {
     return base::Corruption(fmt::format("backup {}: its file {} is gone", document.id, path));
   }
@@ -39,14 +39,13 @@ base::Result<std::unique_ptr<LtxFile>> OpenFile(env::Env& env, const Repository&
 
 }  // namespace
 
-base::Result<std::unique_ptr<StoredChain>> StoredChain::Open(env::Env& env,
-                                                             const Repository& repository,
+base::Result<std::unique_ptr<StoredChain>> StoredChain::Open(const Repository& repository,
                                                              BackupChain chain, bool from_disk) {
   std::unique_ptr<StoredChain> stored(new StoredChain(std::move(chain)));
   for (const BackupDocument& document : stored->chain_) {
     std::unique_ptr<LtxFile> file;
     if (!IsIncrement(document.type) || !document.files.empty()) {
-      ASSIGN_OR_RETURN(file, OpenFile(env, repository, document, from_disk));
+      ASSIGN_OR_RETURN(file, OpenFile(repository, document, from_disk));
     }
     stored->files_.push_back(std::move(file));
   }
@@ -107,18 +106,17 @@ base::Status StoredChain::ScanOne(Executor& executor, size_t i, const ScanOption
   return {};
 }
 
-base::Result<std::vector<uint64_t>> PageHashesOf(env::Env& env, Executor& executor,
-                                                 const Repository& repository,
+base::Result<std::vector<uint64_t>> PageHashesOf(Executor& executor, const Repository& repository,
                                                  const BackupList& list,
                                                  const BackupDocument& document) {
-  auto hashes = ReadPageHashes(env, repository, document);
+  auto hashes = ReadPageHashes(repository, document);
   const base::Code code = hashes.status().code();
   if (hashes.ok() || (code != base::Code::kNotFound && code != base::Code::kCorruption)) {
     return hashes;
   }
   ASSIGN_OR_RETURN(BackupChain chain, ChainOf(list, document));
   ASSIGN_OR_RETURN(const auto stored,
-                   StoredChain::Open(env, repository, std::move(chain), /*from_disk=*/false));
+                   StoredChain::Open(repository, std::move(chain), /*from_disk=*/false));
   RETURN_IF_ERROR(stored->Scan(executor, {.phase = "comparing", .progress = {}, .sink = {}}));
   return stored->TakeHashes();
 }

@@ -18,8 +18,7 @@ class StoredChain {
   // Opens the files and compares size, page size, page count, transaction ids and file checksum
   // with the documents, without reading pages. `from_disk` drops them from the page cache first.
   // kCorruption when one is damaged or gone.
-  static base::Result<std::unique_ptr<StoredChain>> Open(env::Env& env,
-                                                         const Repository& repository,
+  static base::Result<std::unique_ptr<StoredChain>> Open(const Repository& repository,
                                                          BackupChain chain, bool from_disk);
 
   const BackupDocument& document() const { return chain_.back(); }
@@ -44,8 +43,7 @@ class StoredChain {
 
 // The page hashes of a listed backup: from their own file, else from the data. kCorruption when
 // neither is good.
-base::Result<std::vector<uint64_t>> PageHashesOf(env::Env& env, Executor& executor,
-                                                 const Repository& repository,
+base::Result<std::vector<uint64_t>> PageHashesOf(Executor& executor, const Repository& repository,
                                                  const BackupList& list,
                                                  const BackupDocument& document);
 

@@ -10,12 +10,12 @@ namespace {
 constexpr std::string_view kMethodVerify =
     "read from disk: file hash, every page, file checksum, database checksum";
 
-base::Status Check(env::Env& env, Executor& executor, const Repository& repository,
-                   const BackupDocument& document, const base::ProgressSink& progress) {
+base::Status Check(Executor& executor, const Repository& repository, const BackupDocument& document,
+                   const base::ProgressSink& progress) {
   if (PLANTED("verify-says-yes")) return {};
   ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository, document));
   ASSIGN_OR_RETURN(const auto stored,
-                   StoredChain::Open(env, repository, std::move(chain), /*from_disk=*/true));
+                   StoredChain::Open(repository, std::move(chain), /*from_disk=*/true));
   return stored->Scan(executor, {.phase = "verifying", .progress = progress, .sink = {}});
 }
 
@@ -37,7 +37,7 @@ VerifyResult VerifyBackup(env::Env& env, Executor& executor, const Repository& r
     return result;
   }
   result.document = std::move(*document);
-  result.status = Check(env, executor, repository, result.document, options.progress);
+  result.status = Check(executor, repository, result.document, options.progress);
   if (!result.status.ok() && result.status.code() != base::Code::kCorruption) return result;
 
   result.document.verification = {

@@ -12,20 +12,16 @@ namespace {
 
 constexpr uint32_t kPagesMax = 1 << 16;  // of an increment
 
-class BytesFile final : public env::File {
+class BytesReader final : public store::ObjectReader {
  public:
-  explicit BytesFile(base::ByteView bytes) : bytes_(bytes) {}
+  explicit BytesReader(base::ByteView bytes) : bytes_(bytes) {}
   base::Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> out) override {
     if (offset >= bytes_.size()) return size_t{0};
     const size_t count = std::min<size_t>(out.size(), bytes_.size() - offset);
     std::memcpy(out.data(), bytes_.data() + offset, count);
     return count;
   }
-  base::Status WriteAt(uint64_t, base::ByteView) override { return base::IoError("read only"); }
-  base::Status Sync() override { return base::Status(); }
-  base::Status Truncate(uint64_t) override { return base::IoError("read only"); }
   base::Result<uint64_t> Size() override { return uint64_t{bytes_.size()}; }
-  base::Status Close() override { return base::Status(); }
   void DropFromCache(uint64_t, uint64_t) override {}
 
  private:
@@ -38,7 +34,7 @@ class BytesFile final : public env::File {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace backup = understudy::backup;
   auto file = backup::LtxFile::Open(
-      std::make_unique<understudy::BytesFile>(understudy::base::ByteView(data, size)), "input");
+      std::make_unique<understudy::BytesReader>(understudy::base::ByteView(data, size)), "input");
   if (!file.ok()) return 0;
   if ((*file)->CheckIncrement().ok() && (*file)->header().commit <= understudy::kPagesMax) {
     std::vector<uint64_t> hashes;
