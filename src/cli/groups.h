@@ -30,5 +30,6 @@ Group LabCommands();
 Group LabForwarderCommands();  // hidden: a process, not a command for people
 Group VersionCommands();
 Group ReferenceCommands();
+Group SupportCommands();
 
 }  // namespace understudy::cli

@@ -9,6 +9,7 @@
 #include "cli/groups.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
+#include "cli/restore_in_place.h"
 #include "env/env.h"
 #include "sqlite/connection.h"
 
@@ -23,6 +24,7 @@ struct Arguments {
   std::string onto;
   bool force = false;
   bool check = false;
+  bool in_place = false;
 };
 
 // A daemon's own files are its own: what it thinks of them would not be true any more.
@@ -132,8 +134,10 @@ base::Status RestoreToNew(Context& context, const Arguments& arguments) {
 
 Runner DefineRestore(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  app.add_option("--repo", arguments->repository, "the repository's directory")
-      ->required()
+  app.add_option(
+         "--repo", arguments->repository,
+         "the repository's directory; with --in-place on a server, and if not given the one "
+         "that is configured there")
       ->type_name("REPO");
   app.add_option("--db", arguments->database, "the database")
       ->required()
@@ -147,28 +151,55 @@ Runner DefineRestore(CLI::App& app) {
                  "an existing file, of which only the pages that differ are written")
       ->type_name("FILE")
       ->excludes(output);
-  app.add_flag("--force", arguments->force, "replace the file if it exists")->needs(output);
+  auto in_place = std::make_shared<InPlaceArguments>();
+  CLI::Option* const group = app.add_flag("--in-place", arguments->in_place,
+                                          "give it to the group's active copy, with one commit; "
+                                          "what is there is backed up first")
+                                 ->excludes(output);
+  app.add_option("--on", in_place->from,
+                 "the server whose disk has the repository (default: the one that is asked)")
+      ->type_name("SERVER")
+      ->needs(group);
+  app.add_flag("--no-copy", in_place->no_copy, "do not back up what is there first")->needs(group);
+  app.add_flag("--dry-run", in_place->dry_run, "only tell what would be undone")->needs(group);
+  app.add_flag("--yes", in_place->yes, "yes, the applications are to see the backup's content")
+      ->needs(group);
+  app.add_flag("--force", arguments->force,
+               "replace the file if it exists; with --in-place, restore another database's backup");
   app.add_flag("--check", arguments->check, "run PRAGMA integrity_check on the result");
-  return [arguments](Context& context) -> base::Status {
+  return [arguments, in_place](Context& context) -> base::Status {
+    if (arguments->in_place) {
+      in_place->database = arguments->database;
+      in_place->repository = arguments->repository;
+      in_place->backup = arguments->backup;
+      in_place->force = arguments->force;
+      return RestoreInPlace(context, *in_place);
+    }
+    if (arguments->repository.empty()) {
+      return base::InvalidArgument("say which repository, with --repo DIRECTORY");
+    }
     if (!arguments->onto.empty()) return RestoreOnto(context, *arguments);
     if (!arguments->output.empty()) return RestoreToNew(context, *arguments);
     return base::InvalidArgument(
-        "say where to: --output FILE for a new file, --onto FILE for one that is there");
+        "say where to: --output FILE for a new file, --onto FILE for one that is there, --in-place "
+        "for a group's active copy");
   };
 }
 
 }  // namespace
 
 Group RestoreCommands() {
-  return {"",
-          "",
-          {{.name = "restore",
-            .summary = "Write the database of a backup to a file; needs no server",
-            .example = "understudy restore --repo /srv/backups --db mail --output /tmp/mail.db\n"
-                       "understudy restore --repo /srv/backups --db mail --onto /tmp/mail.db",
-            .define = DefineRestore,
-            .not_found_hint = "--repo is a repository's directory, --db a database in it",
-            .exists_hint = "--force replaces the file"}}};
+  return {
+      "",
+      "",
+      {{.name = "restore",
+        .summary = "Write the database of a backup to a file (needs no server), or into a group",
+        .example = "understudy restore --repo /srv/backups --db mail --output /tmp/mail.db\n"
+                   "understudy restore --repo /srv/backups --db mail --onto /tmp/mail.db\n"
+                   "understudy restore --in-place --db mail --on s2 --dry-run",
+        .define = DefineRestore,
+        .not_found_hint = "--repo is a repository's directory, --db a database in it",
+        .exists_hint = "--force replaces the file"}}};
 }
 
 }  // namespace understudy::cli

@@ -46,6 +46,9 @@ class AdminBackend {
   virtual base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest&) = 0;
   virtual base::Status ActivateCopy(const v1::ActivateCopyRequest&, const CallContext&,
                                     const Sender<v1::ActivateCopyResponse>&) = 0;
+  virtual base::Result<v1::SupportFactsResponse> SupportFacts(const v1::SupportFactsRequest&) = 0;
+  virtual base::Status RestoreInPlace(const v1::RestoreInPlaceRequest&, const CallContext&,
+                                      const Sender<v1::RestoreInPlaceResponse>&) = 0;
   virtual base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest&) = 0;
   virtual base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest&) = 0;
   virtual base::Status ExportLost(const v1::ExportLostRequest&, const CallContext&,

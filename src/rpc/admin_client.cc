@@ -166,9 +166,17 @@ base::Result<v1::PlayDownCopyResponse> AdminClient::PlayDownCopy(
     const v1::PlayDownCopyRequest& request, base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::PlayDownCopy, request, timeout);
 }
+base::Result<v1::SupportFactsResponse> AdminClient::SupportFacts(
+    const v1::SupportFactsRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::SupportFacts, request, timeout);
+}
 base::Status AdminClient::ActivateCopy(const v1::ActivateCopyRequest& request,
                                        const Receiver<v1::ActivateCopyResponse>& receive) {
   return state_->Drain(&v1::Admin::Stub::ActivateCopy, request, receive);
+}
+base::Status AdminClient::RestoreInPlace(const v1::RestoreInPlaceRequest& request,
+                                         const Receiver<v1::RestoreInPlaceResponse>& receive) {
+  return state_->Drain(&v1::Admin::Stub::RestoreInPlace, request, receive);
 }
 base::Result<v1::ListLostResponse> AdminClient::ListLost(const v1::ListLostRequest& request,
                                                          base::Duration timeout) {

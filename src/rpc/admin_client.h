@@ -66,9 +66,13 @@ class AdminClient {
                                                   base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest& request,
                                                       base::Duration timeout = kLongCallTimeout);
+  base::Result<v1::SupportFactsResponse> SupportFacts(const v1::SupportFactsRequest& request,
+                                                      base::Duration timeout = kCallTimeoutDefault);
   // No deadline, as RunBackup.
   base::Status ActivateCopy(const v1::ActivateCopyRequest& request,
                             const Receiver<v1::ActivateCopyResponse>& receive);
+  base::Status RestoreInPlace(const v1::RestoreInPlaceRequest& request,
+                              const Receiver<v1::RestoreInPlaceResponse>& receive);
   base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest& request,
                                               base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest& request,

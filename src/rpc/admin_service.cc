@@ -83,6 +83,15 @@ class AdminService final : public v1::Admin::Service {
                             v1::PlayDownCopyResponse* response) override {
     return Give(backend_.PlayDownCopy(*request), response);
   }
+  grpc::Status SupportFacts(grpc::ServerContext*, const v1::SupportFactsRequest* request,
+                            v1::SupportFactsResponse* response) override {
+    return Give(backend_.SupportFacts(*request), response);
+  }
+  grpc::Status RestoreInPlace(grpc::ServerContext* context,
+                              const v1::RestoreInPlaceRequest* request,
+                              grpc::ServerWriter<v1::RestoreInPlaceResponse>* writer) override {
+    return ToGrpc(backend_.RestoreInPlace(*request, ContextOf(context), SenderTo(context, writer)));
+  }
   grpc::Status ActivateCopy(grpc::ServerContext* context, const v1::ActivateCopyRequest* request,
                             grpc::ServerWriter<v1::ActivateCopyResponse>* writer) override {
     return ToGrpc(backend_.ActivateCopy(*request, ContextOf(context), SenderTo(context, writer)));

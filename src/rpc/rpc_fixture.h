@@ -169,6 +169,13 @@ class Backend final : public AdminBackend {
                             const Sender<v1::ActivateCopyResponse>&) override {
     return NotHere();
   }
+  base::Result<v1::SupportFactsResponse> SupportFacts(const v1::SupportFactsRequest&) override {
+    return NotHere();
+  }
+  base::Status RestoreInPlace(const v1::RestoreInPlaceRequest&, const CallContext&,
+                              const Sender<v1::RestoreInPlaceResponse>&) override {
+    return NotHere();
+  }
   base::Result<v1::ScrubResponse> Scrub(const v1::ScrubRequest&) override { return NotHere(); }
   base::Result<v1::FetchPageResponse> FetchPage(const v1::FetchPageRequest&) override {
     return NotHere();

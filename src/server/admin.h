@@ -14,6 +14,8 @@
 //   admin_lost.cc       lost log, where it is            lost_view.cc     what is told of a bundle
 //   admin_lag.cc        lagged copies: play-down, extraction   admin_replace.cc  … into the active
 //   copy
+//   admin_restore.cc    a backup's content for the active copy
+//   admin_support.cc    what a report about a problem needs
 //   admin_scrub.cc      scrubbing, and what other servers fetch to repair damage
 // Threading: thread-safe.
 #pragma once
@@ -32,6 +34,7 @@
 #include "server/group_view.h"
 #include "server/lost_log.h"
 #include "server/point_in_time.h"
+#include "server/restore_turns.h"
 #include "server/scrub_service.h"
 
 namespace understudy::server {
@@ -66,6 +69,9 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::PlayDownCopyResponse> PlayDownCopy(const v1::PlayDownCopyRequest&) override;
   base::Status ActivateCopy(const v1::ActivateCopyRequest&, const rpc::CallContext&,
                             const Sender<v1::ActivateCopyResponse>&) override;
+  base::Result<v1::SupportFactsResponse> SupportFacts(const v1::SupportFactsRequest&) override;
+  base::Status RestoreInPlace(const v1::RestoreInPlaceRequest&, const rpc::CallContext&,
+                              const Sender<v1::RestoreInPlaceResponse>&) override;
   base::Result<v1::ListLostResponse> ListLost(const v1::ListLostRequest&) override;
   base::Result<v1::ShowLostResponse> ShowLost(const v1::ShowLostRequest&) override;
   base::Status ExportLost(const v1::ExportLostRequest&, const rpc::CallContext&,
@@ -137,8 +143,27 @@ class Admin final : public rpc::AdminBackend {
                              const Sender<v1::ActivateCopyResponse>& send);
   base::Status ReplaceActive(const v1::ActivateCopyRequest& request, const rpc::CallContext& call,
                              const Sender<v1::ActivateCopyResponse>& send);
-  base::Status ReplaceFrom(ActiveCopy& copy, const std::string& path, const v1::CopyPoint& point,
-                           const Sender<v1::ActivateCopyResponse>& send);
+  struct NewContent {
+    std::string path;     // of a database that nobody writes
+    base::Seq position;   // whose content it is
+    base::Seq kept_to;    // what follows is kept nowhere else
+    std::string what;     // "that of …"
+    std::string kept_in;  // where what is undone is kept
+  };
+  base::Result<v1::ReplacedContent> ReplaceFrom(ActiveCopy& copy, const NewContent& content);
+  base::Status RestoreHere(const v1::RestoreInPlaceRequest& request,
+                           const cluster::DatabaseRecord& record, const rpc::CallContext& call,
+                           const Sender<v1::RestoreInPlaceResponse>& send);
+  base::Status FetchRestored(const v1::RestoreInPlaceRequest& request, const std::string& path,
+                             const rpc::CallContext& call,
+                             const Sender<v1::RestoreInPlaceResponse>& send);
+  base::Status MakeRestored(const v1::RestoreInPlaceRequest& request,
+                            const cluster::DatabaseRecord& record, const std::string& path,
+                            const rpc::CallContext& call,
+                            const Sender<v1::RestoreInPlaceResponse>& send);
+  base::Status SendRestored(const v1::RestoreInPlaceRequest& request,
+                            const cluster::DatabaseRecord& record, const rpc::CallContext& call,
+                            const Sender<v1::RestoreInPlaceResponse>& send);
   base::Result<v1::LostBundle> SaveAfter(PassiveCopy& copy, const LogPoint& point,
                                          std::shared_ptr<log::LogStore> log,
                                          const std::string& database_path);
@@ -178,6 +203,7 @@ class Admin final : public rpc::AdminBackend {
   const v1::HelloResponse hello_;
   ClusterWatch* watch_ = nullptr;
   ScrubService* scrub_ = nullptr;
+  RestoreTurns restores_;
 };
 
 }  // namespace understudy::server

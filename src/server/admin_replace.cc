@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Activation at a point in time into the active copy: its content becomes what it was, with one
-// commit. Nothing is taken back: terms, logs and copies go on, and what the commit undoes is kept
-// as lost log, on the lagged copy's server, before anything is replaced.
+// The active copy's content becomes another one, with one commit. Nothing is taken back: terms,
+// logs and copies go on.
+// Activation at a point in time: what it was then, from a lagged copy. What the commit undoes is
+// kept as lost log, on the lagged copy's server, before anything is replaced.
 #include <fmt/format.h>
 
 #include "rpc/received_file.h"
@@ -112,39 +113,47 @@ base::Status Admin::ReplaceActive(const v1::ActivateCopyRequest& request,
   if (request.dry_run()) return {};
   RETURN_IF_ERROR(file.Finish());
   if (call.cancelled()) return base::Cancelled("the client went away; nothing was replaced");
-  const base::Status replaced = ReplaceFrom(*copy, path, point, send);
+  NewContent content;
+  content.path = path;
+  content.position = base::Seq(point.at().seq());
+  content.kept_to = base::Seq(std::max(point.last().seq(), point.at().seq()));
+  content.what = fmt::format("that of {}.{} again (committed {})", point.at().term(),
+                             point.at().seq(), base::ToRfc3339(base::WallTime{point.commit_ms()}));
+  content.kept_in = "the lost log";
+  const base::Result<v1::ReplacedContent> replaced = ReplaceFrom(*copy, content);
   context_.env.Remove(path).IgnoreError();  // the next one replaces it
-  return replaced;
+  RETURN_IF_ERROR(replaced.status());
+  v1::ActivateCopyResponse response;
+  *response.mutable_replaced() = *replaced;
+  send(response);
+  return {};
 }
 
-base::Status Admin::ReplaceFrom(ActiveCopy& copy, const std::string& path,
-                                const v1::CopyPoint& point,
-                                const Sender<v1::ActivateCopyResponse>& send) {
+base::Result<v1::ReplacedContent> Admin::ReplaceFrom(ActiveCopy& copy, const NewContent& content) {
   ASSIGN_OR_RETURN(const base::Position before, Captured(copy));
   const base::Status replaced = sqlite::ReplaceContent(
-      {.destination = copy.path(), .source = path, .busy_timeout = kWriterLimit});
+      {.destination = copy.path(), .source = content.path, .busy_timeout = kWriterLimit});
   if (!replaced.ok()) return replaced.WithContext("nothing was replaced");
   const base::Result<base::Position> captured = Captured(copy);
   if (!captured.ok()) {
     return captured.status().WithContext("the content was replaced, but is not in the log yet");
   }
   const base::Position after = *captured;
-  const uint64_t saved_to = std::max(point.last().seq(), point.at().seq());
-  const uint64_t meanwhile = before.seq.value > saved_to ? before.seq.value - saved_to : 0;
+  const auto since = [&](base::Seq seq) {
+    return before.seq > seq ? before.seq.value - seq.value : uint64_t{0};
+  };
+  const uint64_t meanwhile = since(content.kept_to);
   context_.events.Add(
       EventNumber::kContentReplaced, Severity::kWarning, copy.name(),
       fmt::format(
-          "the content of {} is that of {}.{} again (committed {}), by commit {}; {} commits "
-          "are undone, {} of them not in the lost log",
-          copy.name(), point.at().term(), point.at().seq(),
-          base::ToRfc3339(base::WallTime{point.commit_ms()}), base::ToString(after),
-          before.seq.value - std::min(before.seq.value, point.at().seq()), meanwhile));
-  v1::ActivateCopyResponse response;
-  response.mutable_replaced()->mutable_at()->set_term(after.term.value);
-  response.mutable_replaced()->mutable_at()->set_seq(after.seq.value);
-  response.mutable_replaced()->set_meanwhile(meanwhile);
-  send(response);
-  return {};
+          "the content of {} is {}, by commit {}; {} commits are undone, {} of them not in {}",
+          copy.name(), content.what, base::ToString(after), since(content.position), meanwhile,
+          content.kept_in));
+  v1::ReplacedContent done;
+  done.mutable_at()->set_term(after.term.value);
+  done.mutable_at()->set_seq(after.seq.value);
+  done.set_meanwhile(meanwhile);
+  return done;
 }
 
 }  // namespace understudy::server

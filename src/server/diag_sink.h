@@ -6,10 +6,19 @@
 // Threading: Install before the first thread is started.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "base/diag.h"
 
 namespace understudy::server {
 
 void InstallDiagSink(base::DiagLevel level);
+
+// The last lines of warning or worse, oldest first, whatever the level.
+// Limits: kRecentLinesMax lines of kRecentBytesMax each. Threading: thread-safe.
+inline constexpr size_t kRecentLinesMax = 300;
+inline constexpr size_t kRecentBytesMax = 2000;
+std::vector<std::string> RecentDiag();
 
 }  // namespace understudy::server

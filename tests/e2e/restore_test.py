@@ -145,5 +145,67 @@ class Onto(Restores):
         print("killed restores left:", sorted(seen))
 
 
+class InPlace(Restores):
+    rows, row_bytes, servers = 3000, 300, 3
+
+    def in_place(self, *options, server="s1"):
+        result = self.lab.run("restore", "--in-place", "--db", "orders", "--repo", self.repository, *options, "-o", "json",
+                              server=server)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)["restore"]
+
+    def assert_copies_have(self, rows):
+        self.lab.ok("wait", "orders", "--replayed")
+        for copy in self.lab.status("orders")["copies"]:
+            self.assertEqual(content(copy["path"]), rows, copy["server"])
+
+    def test_a_dropped_table_is_back_everywhere_and_can_be_dropped_again(self):
+        self.lab.ok("copy", "add", "orders", "s3")
+        self.lab.wait_healthy("orders")
+        full = self.take()
+        first = content(self.path)
+        application = sqlite3.connect(self.path, timeout=10)  # is not asked to reconnect
+        application.execute("CREATE TABLE later(x)")
+        application.execute("DROP TABLE t")
+        application.commit()
+        self.assertEqual(self.in_place("--dry-run")["backup"], full["id"])
+        said = self.lab.run("restore", "--in-place", "--db", "orders", "--repo", self.repository)
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("--yes", said.stderr)
+        self.assertEqual(application.execute("SELECT count(*) FROM later").fetchone(), (0,), "nothing was changed")
+
+        # Asked of a third server; the repository is on the passive copy's; the active copy is on s1.
+        did = self.in_place("--backup", full["id"], "--on", "s2", "--yes", server="s3")
+        self.assertEqual((did["server"], did["active"], did["commits_meanwhile"]), ("s2", "s1", 0))
+        self.assertEqual(application.execute("SELECT count(*) FROM t").fetchone(), (len(first),))
+        with self.assertRaisesRegex(sqlite3.OperationalError, "no such table: later"):
+            application.execute("SELECT * FROM later")
+        application.execute("INSERT INTO t VALUES(999999, 'goes on')")
+        application.commit()
+        self.assert_copies_have(first + [(999999, "goes on")])
+        events = self.lab.ok("events", "--id", "2037")
+        self.assertIn(f"that of backup {full['id']}", events)
+        resyncs = [event for event in json.loads(self.lab.ok("events", "-o", "json"))["events"]
+                   if event["number"] in (2030, 2033) and event["database"] == "orders"]
+        self.assertEqual(len(resyncs), 2, "no copy was seeded again")
+
+        # What was there before is a backup, and comes back by the same command.
+        again = self.in_place("--backup", did["kept"], "--no-copy", "--yes")
+        self.assertIsNone(again["kept"])
+        self.assertEqual(application.execute("SELECT count(*) FROM later").fetchone(), (0,))
+        self.lab.ok("wait", "orders", "--replayed")
+        application.close()
+
+    def test_a_backup_of_another_database_is_refused(self):
+        self.take()
+        self.lab.ok("db", "remove", "orders")
+        self.lab.ok("db", "add", "orders", self.path, "--copies", "s2")
+        self.lab.wait_healthy("orders")
+        said = self.lab.run("restore", "--in-place", "--db", "orders", "--repo", self.repository, "--yes")
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("another database that was called orders", said.stderr)
+        self.in_place("--force", "--no-copy", "--yes")
+
+
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[2:]], verbosity=2)

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this server knows of itself, for a report about a problem.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "rpc/protocol.h"
+#include "server/admin.h"
+#include "server/config_redact.h"
+#include "server/diag_sink.h"
+
+namespace understudy::server {
+namespace {
+
+void AddFact(v1::SupportFactsResponse& to, const std::string& name, const std::string& value) {
+  v1::SupportFact* const fact = to.add_facts();
+  fact->set_name(name);
+  fact->set_value(value);
+}
+
+// Of a file whose size says nothing, as those of /proc.
+std::string ReadSmall(env::Env& env, const std::string& path) {
+  constexpr size_t kBytesMax = 8 << 10;
+  const auto file = env.Open(path, env::OpenMode::kRead);
+  if (!file.ok()) return file.status().message();
+  std::string text(kBytesMax, '\0');
+  size_t read = 0;
+  while (read < text.size()) {
+    const auto more = (*file)->ReadAt(
+        read, std::span(reinterpret_cast<uint8_t*>(text.data()), text.size()).subspan(read));
+    if (!more.ok()) return more.status().message();
+    if (*more == 0) break;
+    read += *more;
+  }
+  text.resize(read);
+  return text;
+}
+
+std::string CountOf(env::Env& env, const std::string& directory) {
+  const auto names = env.List(directory);
+  return names.ok() ? std::to_string(names->size()) : "unknown";
+}
+
+void AddSpace(env::Env& env, const std::string& name, const std::string& path,
+              v1::SupportFactsResponse& to) {
+  const base::Result<env::Space> space = env.FreeSpace(path);
+  AddFact(to, name,
+          space.ok() ? fmt::format("{} of {} bytes are free on the disk of {}", space->free,
+                                   space->total, path)
+                     : space.status().message());
+}
+
+}  // namespace
+
+base::Result<v1::SupportFactsResponse> Admin::SupportFacts(const v1::SupportFactsRequest&) {
+  env::Env& env = context_.env;
+  const Config config = context_.settings.Get();
+  v1::SupportFactsResponse response;
+  response.set_server(context_.server);
+  AddFact(response, "version", std::string(rpc::kVersion));
+  AddFact(response, "time", base::ToRfc3339(env.WallNow()));
+  AddFact(response, "pid", std::to_string(::getpid()));
+  AddFact(response, "descriptors", CountOf(env, "/proc/self/fd"));
+  AddFact(response, "threads", CountOf(env, "/proc/self/task"));
+  AddSpace(env, "data_dir", config.server.data_dir, response);
+  if (!config.backup.repository.empty()) {
+    AddSpace(env, "repository", config.backup.repository, response);
+  }
+  for (const char* path :
+       {"/proc/self/status", "/proc/loadavg", "/proc/sys/net/ipv4/tcp_keepalive_time",
+        "/proc/sys/kernel/osrelease", "/etc/os-release"}) {
+    AddFact(response, path, ReadSmall(env, path));
+  }
+  const auto text = env::ReadFile(env, config.path, kConfigBytesMax);
+  response.set_configuration(
+      text.ok() ? RedactConfig({reinterpret_cast<const char*>(text->data()), text->size()})
+                : fmt::format("# {}\n", text.status().message()));
+  for (std::string& line : RecentDiag()) *response.add_diagnostics() = std::move(line);
+  return response;
+}
+
+}  // namespace understudy::server
