@@ -151,7 +151,7 @@ void CurlHttp::Prepare(Handle& handle, const HttpRequest& request) const {
         curl, CURLOPT_POSTFIELDS,
         request.body.empty() ? "" : reinterpret_cast<const char*>(request.body.data()));
     handle.AddHeader("Content-Type: application/octet-stream");
-    handle.AddHeader("Expect:");
+    // Not "Expect:": libcurl would sign a header that it then does not send.
   }
   if (!credentials_.session_token.empty()) {
     handle.AddHeader("x-amz-security-token: " + credentials_.session_token);
@@ -165,7 +165,7 @@ void CurlHttp::Prepare(Handle& handle, const HttpRequest& request) const {
 base::Result<HttpAnswer> CurlHttp::Send(const HttpRequest& request) {
   std::unique_ptr<Handle> handle = TakeHandle();
   Prepare(*handle, request);
-  Receiver receiver{.answer = {}, .bytes_max = request.answer_bytes_max};
+  Receiver receiver{.answer = {}, .bytes_max = std::max(request.answer_bytes_max, kErrorBytesMax)};
   curl_easy_setopt(handle->curl, CURLOPT_WRITEFUNCTION, TakeBody);
   curl_easy_setopt(handle->curl, CURLOPT_WRITEDATA, &receiver);
   curl_easy_setopt(handle->curl, CURLOPT_HEADERFUNCTION, TakeHeader);
@@ -174,7 +174,7 @@ base::Result<HttpAnswer> CurlHttp::Send(const HttpRequest& request) {
   const std::string where = request.method + " " + options_.endpoint + request.path;
   if (receiver.too_large) {
     return base::Corruption(
-        fmt::format("{}: the answer has more than {} bytes", where, request.answer_bytes_max));
+        fmt::format("{}: the answer has more than {} bytes", where, receiver.bytes_max));
   }
   if (code != CURLE_OK) return FailureOf(code, handle->error.data(), where);
   long status = 0;

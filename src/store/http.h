@@ -18,13 +18,16 @@
 
 namespace understudy::store {
 
+// What an answer may have in any case, because one that says what is wrong was not foreseen.
+inline constexpr uint64_t kErrorBytesMax = 64 << 10;
+
 struct HttpRequest {
   std::string method;  // "GET", "HEAD", "PUT", "POST", "DELETE"
   std::string path;    // percent-encoded, with the slash in front
   std::string query;   // "a=1&b=": encoded, sorted by name, without "?"
   std::vector<std::pair<std::string, std::string>> headers;  // lower-case names
   base::ByteView body;
-  uint64_t answer_bytes_max = 0;
+  uint64_t answer_bytes_max = 0;  // or kErrorBytesMax
 };
 
 struct HttpAnswer {

@@ -94,6 +94,10 @@ base::Result<HttpAnswer> S3Client::SendOnce(const HttpRequest& request, const st
     // S3 begins some answers before it knows how they end.
     const bool failed = !answer->body.empty() && request.method == "POST" &&
                         ReadXml(AsText(answer->body)).ok() && !ErrorOf(*answer).code.empty();
+    if (!failed && answer->body.size() > request.answer_bytes_max) {
+      return base::Corruption(fmt::format("{}: the answer has {} bytes, {} were expected at most",
+                                          what, answer->body.size(), request.answer_bytes_max));
+    }
     if (!failed) return answer;
     answer->status = 500;
   }

@@ -184,6 +184,18 @@ TEST_F(S3StoreTest, AnAnswerThatIsNotUnderstoodIsCorruption) {
   EXPECT_EQ(client.store->List("a").status().code(), base::Code::kCorruption);
 }
 
+// The answer to a small range that says what is wrong is larger than the range.
+TEST_F(S3StoreTest, AServerThatIsBusyWhileARangeIsReadIsAskedAgain) {
+  ASSERT_TRUE(Connect().store->Put("a/x", Text("xyz"), PutMode::kNew).ok());
+  Client client = Connect();
+  const auto reader = client.store->Open("a/x");
+  ASSERT_TRUE(reader.ok());
+  client.network->Arm({.fault = S3Fault::kUnavailable, .nth = 1});
+  base::Bytes one(1);
+  EXPECT_EQ((*reader)->ReadAt(1, one).value(), 1u);
+  EXPECT_EQ(one, Text("y"));
+}
+
 TEST_F(S3StoreTest, TellsWhetherIfNoneMatchIsKept) {
   EXPECT_TRUE(Connect().store->ChecksIfNoneMatch("probe").value());
   world_.knows_if_none_match = false;
