@@ -21,6 +21,7 @@ Group ActivationCommands();
 Group LostCommands();
 Group ScrubCommands();
 Group BackupCommands();
+std::vector<Command> PruneCommands();  // of the group "backup": prune_commands.cc
 Group WriterCommands();  // writers, betest, holds
 Group SettingsCommands();
 Group RestoreCommands();
