@@ -22,7 +22,7 @@ Group LostCommands();
 Group ScrubCommands();
 Group BackupCommands();
 std::vector<Command> PruneCommands();  // of the group "backup": prune_commands.cc
-Group WriterCommands();  // writers, betest, holds
+Group WriterCommands();                // writers, betest, holds
 Group SettingsCommands();
 Group RestoreCommands();
 Group EventCommands();
