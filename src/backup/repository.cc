@@ -11,7 +11,7 @@
 #include "backup/backup_chain.h"
 #include "backup/ltx_format.h"
 #include "backup/page_hashes.h"
-#include "store/directory_store.h"
+#include "store/location.h"
 
 namespace understudy::backup {
 namespace {
@@ -101,9 +101,7 @@ std::string LtxFilePath(const std::string& database, uint32_t level, uint64_t mi
 }
 
 base::Result<std::unique_ptr<Repository>> Repository::Open(env::Env& env, const std::string& path) {
-  const auto about = env.Stat(path);
-  if (!about.ok()) return about.status().WithContext("backup repository");
-  auto store = store::DirectoryStore::Open(env, path);
+  auto store = store::OpenStore(env, path, /*make=*/false);
   if (!store.ok()) return store.status().WithContext("backup repository");
   return Open(env, std::move(*store));
 }
@@ -117,7 +115,7 @@ base::Result<std::unique_ptr<Repository>> Repository::Open(
 
 base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(env::Env& env,
                                                                    const std::string& path) {
-  auto store = store::DirectoryStore::Open(env, path);
+  auto store = store::OpenStore(env, path, /*make=*/true);
   if (!store.ok()) return store.status().WithContext("backup repository");
   return OpenOrCreate(env, std::move(*store));
 }

@@ -66,6 +66,7 @@ class RepositoryLock {
 
 class Repository {
  public:
+  // `path` is a location (store/location.h): a directory, or "s3://…".
   // For reading. kNotFound when there is no such directory; kInvalidArgument when it is not a
   // repository or of an unknown version.
   static base::Result<std::unique_ptr<Repository>> Open(env::Env& env, const std::string& path);

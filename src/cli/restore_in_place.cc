@@ -3,10 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "cli/human.h"
 #include "cli/progress_view.h"
+#include "cli/repository_argument.h"
 #include "cli/views.h"
 
 namespace understudy::cli {
@@ -19,10 +18,7 @@ constexpr base::Duration kCopyLimit = std::chrono::seconds(30);
 v1::RestoreInPlaceRequest RequestOf(const InPlaceArguments& arguments) {
   v1::RestoreInPlaceRequest request;
   request.set_database(arguments.database);
-  if (!arguments.repository.empty()) {
-    request.set_repository(
-        std::filesystem::absolute(arguments.repository).lexically_normal().string());
-  }
+  request.set_repository(AbsoluteLocation(arguments.repository));
   request.set_backup(arguments.wanted.backup);
   request.set_at_ms(arguments.wanted.time.unix_ms);
   request.set_seq(arguments.wanted.seq);

@@ -7,6 +7,7 @@
 #include "backup/verify.h"
 #include "rpc/protocol.h"
 #include "server/admin.h"
+#include "store/location.h"
 
 namespace understudy::server {
 namespace {
@@ -74,7 +75,7 @@ base::Result<std::string> Admin::RepositoryPath(const std::string& asked) {
         "no repository is named and backup.repository is not set\nname one with --to or --repo, or "
         "set backup.repository in the configuration");
   }
-  if (path[0] != '/') {
+  if (path[0] != '/' && !store::IsBucket(path)) {
     return base::InvalidArgument(fmt::format("the repository path {} must be absolute", path));
   }
   return path;

@@ -7,6 +7,7 @@
 #include "server/admin.h"
 #include "server/config_redact.h"
 #include "server/diag_sink.h"
+#include "store/location.h"
 
 namespace understudy::server {
 namespace {
@@ -62,7 +63,7 @@ base::Result<v1::SupportFactsResponse> Admin::SupportFacts(const v1::SupportFact
   AddFact(response, "descriptors", CountOf(env, "/proc/self/fd"));
   AddFact(response, "threads", CountOf(env, "/proc/self/task"));
   AddSpace(env, "data_dir", config.server.data_dir, response);
-  if (!config.backup.repository.empty()) {
+  if (!config.backup.repository.empty() && !store::IsBucket(config.backup.repository)) {
     AddSpace(env, "repository", config.backup.repository, response);
   }
   for (const char* path :
