@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <chrono>
 #include <filesystem>
+#include <optional>
 
 #include "base/ids.h"
 #include "cli/groups.h"
@@ -109,21 +111,35 @@ Runner DefineRemove(CLI::App& app) {
 struct SetArguments {
   std::string name;
   std::string circular;
+  std::optional<base::Duration> archive;
 };
 
 base::Status Set(Context& context, const SetArguments& arguments) {
+  if (arguments.circular.empty() && !arguments.archive) {
+    return base::InvalidArgument("say what to set: --circular-logging or --archive-interval");
+  }
   ASSIGN_OR_RETURN(auto client, context.Connect());
   v1::SetDatabaseRequest request;
   request.set_database(arguments.name);
   if (!arguments.circular.empty()) request.set_circular_logging(arguments.circular == "on");
+  if (arguments.archive) {
+    // Part of a second is more than never.
+    request.set_archive_interval_s(
+        static_cast<uint64_t>(std::chrono::ceil<std::chrono::seconds>(*arguments.archive).count()));
+  }
   ASSIGN_OR_RETURN(const v1::SetDatabaseResponse answer,
                    client->SetDatabase(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
   const char* const how = answer.circular_logging()
                               ? "on: log goes when it is old or backed up, and nobody holds it"
                               : "off: log is kept until a full or incremental backup has it";
+  const uint64_t every_s = answer.archive_interval_s();
+  const std::string archived =
+      every_s == 0 ? "never" : "every " + FormatDuration(std::chrono::seconds(every_s));
   context.output().Document(
-      Json{{"database", arguments.name}, {"circular_logging", answer.circular_logging()}},
-      fmt::format("{}: circular logging {}\n", arguments.name, how));
+      Json{{"database", arguments.name},
+           {"circular_logging", answer.circular_logging()},
+           {"archive_interval_s", every_s}},
+      fmt::format("{}: circular logging {}; archived {}\n", arguments.name, how, archived));
   return {};
 }
 
@@ -132,8 +148,10 @@ Runner DefineSet(CLI::App& app) {
   app.add_option("DB", arguments->name, "the database")->required()->check(DatabaseName());
   app.add_option("--circular-logging", arguments->circular,
                  "off: log is kept until a full or incremental backup has it")
-      ->check(CLI::IsMember({"on", "off"}))
-      ->required();
+      ->check(CLI::IsMember({"on", "off"}));
+  AddDuration(app, "--archive-interval", arguments->archive,
+              "how often what has changed is archived in the server's repository (1s to 24h, 0s: "
+              "never), for `restore --at` and `--position`");
   return [arguments](Context& context) { return Set(context, *arguments); };
 }
 
@@ -155,8 +173,8 @@ Group DatabaseCommands() {
             .example = "understudy db remove mail",
             .define = DefineRemove},
            {.name = "set",
-            .summary = "Say whether log is kept until it is backed up",
-            .example = "understudy db set mail --circular-logging off",
+            .summary = "Say how often it is archived, and whether log is kept until it is backed up",
+            .example = "understudy db set mail --archive-interval 10s",
             .define = DefineSet}}};
 }
 

@@ -204,6 +204,18 @@ constexpr EventEntry kCatalogue[] = {
      "Bring other copies back; else restore a backup."},
     {N::kScrubStopped, "scrub stopped", "A copy cannot be read again at the moment.",
      "The message says why.", "Mend what it names; the scrub goes on by itself."},
+    {N::kArchiveNeedsBackup, "archive needs a backup",
+     "The archive of a database can only go on from a new backup, which is taken at once: an "
+     "incremental one, or a full one if that has no base.",
+     "There was no backup in the server's repository, what was archived is damaged or gone, or 360 "
+     "states follow the last one.",
+     "Nothing, if 2041 follows. Of damage: `understudy backup verify` the newest backups."},
+    {N::kArchiveFailed, "archive failed",
+     "A state of a database could not be archived. It is tried again at each interval; until 2122 "
+     "there is nothing newer to restore than what was archived before.",
+     "The message says why: most often the repository cannot be written.",
+     "Mend what it names; the archive goes on by itself."},
+    {N::kArchiveGoesOn, "archive goes on", "What 2121 said is over.", "A state was archived.", ""},
     {N::kStragglerLetGo, "straggler let go",
      "The active copy no longer keeps the log that a passive copy needs. When that copy is back it "
      "is resynchronised by pages, by itself.",

@@ -19,6 +19,7 @@
 #include "server/failsafe.h"
 #include "server/log_rules.h"
 #include "server/members.h"
+#include "server/archive_watch.h"
 #include "server/rebalance_watch.h"
 #include "server/ship_sessions.h"
 #include "server/web_status.h"
@@ -90,6 +91,7 @@ class Server {
   std::optional<FailoverWatch> failover_;
   std::optional<Failsafe> failsafe_;
   std::optional<RebalanceWatch> rebalance_;
+  std::optional<ArchiveWatch> archive_;
   std::optional<CertificateKeeper> keeper_;
 };
 
