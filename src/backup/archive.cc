@@ -108,15 +108,13 @@ base::Result<BackupDocument> ReadArchived(const Repository& repository, const st
                                           const ArchivedState& state) {
   const std::string key = ArchiveDocumentKey(database, state);
   const std::string path = repository.store().NameOf(key);
-  ASSIGN_OR_RETURN(const base::Bytes text,
-                   store::Get(repository.store(), key, kDocumentBytesMax));
+  ASSIGN_OR_RETURN(const base::Bytes text, store::Get(repository.store(), key, kDocumentBytesMax));
   auto document = DocumentFromJson({reinterpret_cast<const char*>(text.data()), text.size()});
   if (!document.ok()) return document.status().WithContext("archive document " + path);
   if (document->id != state.id || document->database_name != database ||
       document->position != state.position || document->type != BackupType::kLog) {
-    return base::Corruption(
-        fmt::format("archive document {} is that of {} {}", path,
-                    BackupTypeName(document->type), document->id));
+    return base::Corruption(fmt::format("archive document {} is that of {} {}", path,
+                                        BackupTypeName(document->type), document->id));
   }
   return document;
 }

@@ -52,14 +52,12 @@ base::Status ArchiveWriter::AddSteps(SnapshotSource& source,
     return base::Unavailable(fmt::format(
         "{} has {} of {}, of commits that the group went on without: the archive goes on when seq "
         "{} is passed",
-        repository_.name(), base::ToString(tail_->position), database_,
-        tail_->position.seq.value));
+        repository_.name(), base::ToString(tail_->position), database_, tail_->position.seq.value));
   }
   if (since_root_ >= kArchivedMax) {
     needs_root_ = true;
-    return base::Unavailable(
-        fmt::format("{} archived states follow backup {}, which is the most that can", since_root_,
-                    root_));
+    return base::Unavailable(fmt::format(
+        "{} archived states follow backup {}, which is the most that can", since_root_, root_));
   }
   RETURN_IF_ERROR(Store(source, document));
   stored = std::move(document);
@@ -101,8 +99,7 @@ base::Status ArchiveWriter::Follow(const BackupDocument& now) {
 
 // Documents are read again only when there are others than before.
 base::Status ArchiveWriter::FollowBackups(const BackupDocument& now) {
-  ASSIGN_OR_RETURN(const store::ObjectList there,
-                   repository_.store().List(database_ + "/backups"));
+  ASSIGN_OR_RETURN(const store::ObjectList there, repository_.store().List(database_ + "/backups"));
   std::vector<std::string> names;
   for (const store::ObjectInfo& object : there.objects) names.push_back(object.name);
   if (tail_ && names == backup_names_) return {};
@@ -118,9 +115,9 @@ base::Status ArchiveWriter::FollowBackups(const BackupDocument& now) {
   }
   if (root == nullptr) {
     needs_root_ = true;
-    return base::NotFound(fmt::format(
-        "{} has no full or incremental backup of {} that {} could follow", repository_.name(),
-        database_, base::ToString(now.position)));
+    return base::NotFound(
+        fmt::format("{} has no full or incremental backup of {} that {} could follow",
+                    repository_.name(), database_, base::ToString(now.position)));
   }
   if (!tail_ || tail_->position < root->position) RETURN_IF_ERROR(TakeRoot(*root));
   backup_names_ = std::move(names);
@@ -178,14 +175,13 @@ base::Status ArchiveWriter::Apply(const BackupDocument& archived) {
   ASSIGN_OR_RETURN(const auto file, LtxFile::Open(std::move(*opened), path));
   RETURN_IF_ERROR(file->CheckIncrement());
   if (file->header().commit != archived.pages || file->header().page_size != archived.page_size) {
-    return base::Corruption(
-        fmt::format("{}: it is not the file that {} wrote", path, archived.id));
+    return base::Corruption(fmt::format("{}: it is not the file that {} wrote", path, archived.id));
   }
   RETURN_IF_ERROR(
       ScanIncrement(*file, {.phase = "comparing", .progress = {}, .sink = {}}, hashes_).status());
   if (!MatchesDocument(hashes_, archived)) {
-    return base::Corruption(fmt::format("{}: the database checksum after it is not {:016x}", path,
-                                        archived.checksum));
+    return base::Corruption(
+        fmt::format("{}: the database checksum after it is not {:016x}", path, archived.checksum));
   }
   needs_root_ = false;
   tail_ = archived;
@@ -231,14 +227,13 @@ base::Status ArchiveWriter::Store(SnapshotSource& source, BackupDocument& docume
                    repository_.store().Begin({.key = file.path,
                                               .temporary = file.path + ".partial",
                                               .modified = document.commit_time}));
-  ASSIGN_OR_RETURN(const IncrementSums sums,
-                   StoreIncrement(*upload, source,
-                                  {.document = document,
-                                   .header = header,
-                                   .pages = pages,
-                                   .base_hashes = hashes_,
-                                   .hashes = hashes,
-                                   .path = repository_.FilePath(file)}));
+  ASSIGN_OR_RETURN(const IncrementSums sums, StoreIncrement(*upload, source,
+                                                            {.document = document,
+                                                             .header = header,
+                                                             .pages = pages,
+                                                             .base_hashes = hashes_,
+                                                             .hashes = hashes,
+                                                             .path = repository_.FilePath(file)}));
   file.bytes = sums.bytes;
   file.crc64 = sums.crc64;
   file.xxh3_128 = sums.xxh3_128;

@@ -15,8 +15,8 @@
 namespace understudy::backup {
 namespace {
 
-using ::testing::HasSubstr;
 using test::SnapshotInMemory;
+using ::testing::HasSubstr;
 
 constexpr uint32_t kPageSize = 512;
 
@@ -53,11 +53,9 @@ class ArchiveTest : public ::testing::Test {
     const auto chosen = Choose(wanted);
     ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
     EXPECT_EQ(chosen->document.position.seq, state.at().position.seq);
-    const auto result = Restore(env_, executor_, *repository_,
-                                {.database = "orders",
-                                 .backup = chosen->document.id,
-                                 .output = "/out/db",
-                                 .force = true});
+    const auto result = Restore(
+        env_, executor_, *repository_,
+        {.database = "orders", .backup = chosen->document.id, .output = "/out/db", .force = true});
     ASSERT_TRUE(result.ok()) << result.status().ToString();
     EXPECT_EQ(env::ReadFile(env_, "/out/db", 1 << 30).value(), state.images());
   }

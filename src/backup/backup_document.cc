@@ -162,11 +162,10 @@ base::Result<BackupFile> FileFromJson(const Json& object, const BackupDocument& 
                   .reused = fields.Flag("reused")};
   RETURN_IF_ERROR(fields.status());
   // A document cannot name a file outside its own database.
-  const std::string expected = LtxFilePath(d.database_name, file.level, file.min_txid,
-                                           file.max_txid);
-  const bool right = d.type == BackupType::kLog
-                         ? IsArchiveDataKey(file.path, d.database_name, d.id)
-                         : file.path == expected;
+  const std::string expected =
+      LtxFilePath(d.database_name, file.level, file.min_txid, file.max_txid);
+  const bool right = d.type == BackupType::kLog ? IsArchiveDataKey(file.path, d.database_name, d.id)
+                                                : file.path == expected;
   if (!right) return base::Corruption(fmt::format("file {} should be {}", file.path, expected));
   return file;
 }

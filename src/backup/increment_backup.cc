@@ -129,15 +129,14 @@ base::Status IncrementBackup::TakeExisting(const std::vector<uint32_t>& pages) {
 
 base::Status IncrementBackup::Upload(const std::vector<uint32_t>& pages) {
   RETURN_IF_ERROR(BeginUpload());
-  ASSIGN_OR_RETURN(const IncrementSums sums,
-                   StoreIncrement(*upload_, source_,
-                                  {.document = document_,
-                                   .header = Header(),
-                                   .pages = pages,
-                                   .base_hashes = base_hashes_,
-                                   .hashes = hashes_,
-                                   .path = repository_.FilePath(file_),
-                                   .progress = options_.progress}));
+  ASSIGN_OR_RETURN(const IncrementSums sums, StoreIncrement(*upload_, source_,
+                                                            {.document = document_,
+                                                             .header = Header(),
+                                                             .pages = pages,
+                                                             .base_hashes = base_hashes_,
+                                                             .hashes = hashes_,
+                                                             .path = repository_.FilePath(file_),
+                                                             .progress = options_.progress}));
   file_.bytes = sums.bytes;
   file_.crc64 = sums.crc64;
   file_.xxh3_128 = sums.xxh3_128;

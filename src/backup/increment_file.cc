@@ -30,8 +30,9 @@ base::Status CheckImages(const IncrementContent& content, uint32_t first, base::
     return base::Corruption(fmt::format(
         "page {} of {} on {} has the hash {:016x}, on record at {} is {:016x}\nunderstudy scrub {} "
         "{} --wait repairs it from another copy",
-        page.value, document.database_name, document.server, hash, base::ToString(document.position),
-        content.hashes[page.value - 1], document.database_name, document.server));
+        page.value, document.database_name, document.server, hash,
+        base::ToString(document.position), content.hashes[page.value - 1], document.database_name,
+        document.server));
   }
   return {};
 }

@@ -95,9 +95,9 @@ base::Result<ChosenBackup> ChooseBackup(const Repository& repository, const std:
     chosen.document = std::move(*document);
     return chosen;
   }
-  return base::NotFound(fmt::format(
-      "no good backup of {} in {} is that old: the first is {}, the last {}", database,
-      repository.name(), PointOf(all.front()), PointOf(all.back())));
+  return base::NotFound(
+      fmt::format("no good backup of {} in {} is that old: the first is {}, the last {}", database,
+                  repository.name(), PointOf(all.front()), PointOf(all.back())));
 }
 
 }  // namespace understudy::backup

@@ -158,24 +158,25 @@ Runner DefineSet(CLI::App& app) {
 }  // namespace
 
 Group DatabaseCommands() {
-  return {"db",
-          "The databases of the group",
-          {{.name = "add",
-            .summary = "Add a database: its file becomes the active copy, the others are seeded",
-            .example = "understudy --server 10.0.0.1:7400 db add mail /srv/mail.db --copies s2,s3",
-            .define = DefineAdd},
-           {.name = "list",
-            .summary = "List the group's databases and where their copies are",
-            .example = "understudy db list -o json",
-            .define = [](CLI::App&) -> Runner { return List; }},
-           {.name = "remove",
-            .summary = "Take a database out of the group; its active copy's file stays as it is",
-            .example = "understudy db remove mail",
-            .define = DefineRemove},
-           {.name = "set",
-            .summary = "Say how often it is archived, and whether log is kept until it is backed up",
-            .example = "understudy db set mail --archive-interval 10s",
-            .define = DefineSet}}};
+  return {
+      "db",
+      "The databases of the group",
+      {{.name = "add",
+        .summary = "Add a database: its file becomes the active copy, the others are seeded",
+        .example = "understudy --server 10.0.0.1:7400 db add mail /srv/mail.db --copies s2,s3",
+        .define = DefineAdd},
+       {.name = "list",
+        .summary = "List the group's databases and where their copies are",
+        .example = "understudy db list -o json",
+        .define = [](CLI::App&) -> Runner { return List; }},
+       {.name = "remove",
+        .summary = "Take a database out of the group; its active copy's file stays as it is",
+        .example = "understudy db remove mail",
+        .define = DefineRemove},
+       {.name = "set",
+        .summary = "Say how often it is archived, and whether log is kept until it is backed up",
+        .example = "understudy db set mail --archive-interval 10s",
+        .define = DefineSet}}};
 }
 
 }  // namespace understudy::cli

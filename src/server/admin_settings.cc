@@ -6,16 +6,19 @@
 #include "server/admin.h"
 
 namespace understudy::server {
+namespace {
+
+std::string ArchivedHow(base::Duration interval) {
+  if (interval == base::Duration(0)) return "never";
+  return fmt::format("every {} s", interval / std::chrono::seconds(1));
+}
+
+}  // namespace
 
 using cluster::CopyRecord;
 using cluster::DatabaseRecord;
 using cluster::EventNumber;
 using cluster::Severity;
-
-static std::string ArchivedHow(base::Duration interval) {
-  if (interval == base::Duration(0)) return "never";
-  return fmt::format("every {} s", interval / std::chrono::seconds(1));
-}
 
 base::Result<v1::SetDatabaseResponse> Admin::SetDatabase(const v1::SetDatabaseRequest& request) {
   std::optional<cluster::MountDial> dial;
@@ -27,8 +30,9 @@ base::Result<v1::SetDatabaseResponse> Admin::SetDatabase(const v1::SetDatabaseRe
     }
   }
   const uint64_t every_s = request.archive_interval_s();
-  if (every_s != 0 && (every_s < uint64_t(cluster::kArchiveIntervalMin / std::chrono::seconds(1)) ||
-                       every_s > uint64_t(cluster::kArchiveIntervalMax / std::chrono::seconds(1)))) {
+  if (every_s != 0 &&
+      (every_s < uint64_t(cluster::kArchiveIntervalMin / std::chrono::seconds(1)) ||
+       every_s > uint64_t(cluster::kArchiveIntervalMax / std::chrono::seconds(1)))) {
     return base::InvalidArgument(
         fmt::format("archiving every {} s: allowed are 1 to {} s, and 0 for never", every_s,
                     cluster::kArchiveIntervalMax / std::chrono::seconds(1)));
@@ -43,12 +47,12 @@ base::Result<v1::SetDatabaseResponse> Admin::SetDatabase(const v1::SetDatabaseRe
   ASSIGN_OR_RETURN(const DatabaseRecord record,
                    context_.registry.UpdateDatabase(request.database(), edit));
   watch_->Nudge();
-  context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, record.name,
-                      fmt::format("{}: dial {}{}, circular logging {}, archived {}", record.name,
-                                  cluster::MountDialName(record.dial),
-                                  record.dismounted ? ", to stay dismounted" : "",
-                                  record.circular_logging ? "on" : "off",
-                                  ArchivedHow(record.archive_interval)));
+  context_.events.Add(
+      EventNumber::kSettingChanged, Severity::kInfo, record.name,
+      fmt::format("{}: dial {}{}, circular logging {}, archived {}", record.name,
+                  cluster::MountDialName(record.dial),
+                  record.dismounted ? ", to stay dismounted" : "",
+                  record.circular_logging ? "on" : "off", ArchivedHow(record.archive_interval)));
   v1::SetDatabaseResponse response;
   response.set_dial(std::string(cluster::MountDialName(record.dial)));
   response.set_dismounted(record.dismounted);

@@ -95,9 +95,9 @@ base::Status ArchiveWatch::Open(const std::string& database, Entry& entry) {
   entry.writer.reset();
   ASSIGN_OR_RETURN(entry.repository, backup::Repository::OpenOrCreate(context_.env, path));
   entry.path = path;
-  entry.writer = std::make_unique<backup::ArchiveWriter>(
-      context_.env, executor_, *entry.repository, database,
-      fmt::format("understudy {}", rpc::kVersion));
+  entry.writer =
+      std::make_unique<backup::ArchiveWriter>(context_.env, executor_, *entry.repository, database,
+                                              fmt::format("understudy {}", rpc::kVersion));
   return {};
 }
 
@@ -105,9 +105,8 @@ base::Status ArchiveWatch::Archive(const cluster::DatabaseRecord& record, Entry&
   RETURN_IF_ERROR(Open(record.name, entry));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<backup::SnapshotSource> snapshot,
-      OpenCopySnapshot(
-          context_, parts_.host,
-          {.database = record.name, .with_hashes = true, .limit = kSnapshotLimit}));
+      OpenCopySnapshot(context_, parts_.host,
+                       {.database = record.name, .with_hashes = true, .limit = kSnapshotLimit}));
   const backup::ArchiveResult result = entry.writer->Add(*snapshot);
   if (result.needs_root) {
     BeginBackup(record, result.status.message(), entry);

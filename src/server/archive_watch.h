@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // ArchiveWatch: archives the databases that are set to it (DatabaseRecord::archive_interval), where
-// this server's copy is the one that BackupSourcePolicy chooses (docs/design/0018): what has changed
-// since the last archived state goes to backup.repository, at each interval.
+// this server's copy is the one that BackupSourcePolicy chooses: what has changed since the last
+// archived state goes to backup.repository, at each interval
+// (docs/design/0018-continuous-archive.md).
 //
-// The repository says how far the archive is, so nothing is remembered here that a restart or a move
-// could lose, and two servers that both take themselves for the source do no harm. Where a backup is
-// needed to go on from, it begins one.
+// The repository says how far the archive is, so nothing is remembered here that a restart or a
+// move could lose, and two servers that both take themselves for the source do no harm. Where a
+// backup is needed to go on from, it begins one.
 // Threading: thread-safe; its work is done on its thread "archive", one database after another.
 #pragma once
 

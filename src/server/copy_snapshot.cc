@@ -29,20 +29,16 @@ base::Result<std::unique_ptr<backup::SnapshotSource>> OpenCopySnapshot(
     origin.database = passive->id();
     origin.role = "passive";
     return passive->tasks().Call<Source>(
-        [origin, with_hashes = options.with_hashes](
-            replay::Replayer& replayer) -> base::Result<Source> {
-          return Take(origin, replayer.OpenSnapshot(with_hashes));
-        },
+        [origin, with_hashes = options.with_hashes](replay::Replayer& replayer)
+            -> base::Result<Source> { return Take(origin, replayer.OpenSnapshot(with_hashes)); },
         options.limit);
   }
   if (const std::shared_ptr<ActiveCopy> active = host.FindActive(options.database)) {
     origin.database = active->id();
     origin.role = "active";
     return active->tasks().Call<Source>(
-        [origin, with_hashes = options.with_hashes](
-            capture::Capture& capture) -> base::Result<Source> {
-          return Take(origin, capture.OpenSnapshot(with_hashes));
-        },
+        [origin, with_hashes = options.with_hashes](capture::Capture& capture)
+            -> base::Result<Source> { return Take(origin, capture.OpenSnapshot(with_hashes)); },
         options.limit);
   }
   return base::NotFound(

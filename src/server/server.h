@@ -13,13 +13,13 @@
 #include <string>
 
 #include "server/admin.h"
+#include "server/archive_watch.h"
 #include "server/certificate_keeper.h"
 #include "server/cluster_watch.h"
 #include "server/failover_watch.h"
 #include "server/failsafe.h"
 #include "server/log_rules.h"
 #include "server/members.h"
-#include "server/archive_watch.h"
 #include "server/rebalance_watch.h"
 #include "server/ship_sessions.h"
 #include "server/web_status.h"
