@@ -204,6 +204,17 @@ constexpr EventEntry kCatalogue[] = {
      "Bring other copies back; else restore a backup."},
     {N::kScrubStopped, "scrub stopped", "A copy cannot be read again at the moment.",
      "The message says why.", "Mend what it names; the scrub goes on by itself."},
+    {N::kStragglerLetGo, "straggler let go",
+     "The active copy no longer keeps the log that a passive copy needs. When that copy is back it "
+     "is resynchronised by pages, by itself.",
+     "The copy was suspended, dead or slow for so long that more log was kept for it than "
+     "LogKeptForStragglerInMB, or the log's disk was nearly full.",
+     "Resume it or bring its server back; remove the copy if it will not return. "
+     "`understudy status DB` marks it until then."},
+    {N::kLogDiskLow, "log disk low",
+     "The disk of a copy's log is nearly full: log that is only wanted is let go.",
+     "Less is free than LooseTruncation_MinDiskFreeSpaceThresholdInMB.",
+     "Free some space there; `understudy holds DB` shows who keeps log."},
     {N::kArchiveNeedsBackup, "archive needs a backup",
      "The archive of a database can only go on from a new backup, which is taken at once: an "
      "incremental one, or a full one if that has no base.",
@@ -216,17 +227,6 @@ constexpr EventEntry kCatalogue[] = {
      "The message says why: most often the repository cannot be written.",
      "Mend what it names; the archive goes on by itself."},
     {N::kArchiveGoesOn, "archive goes on", "What 2121 said is over.", "A state was archived.", ""},
-    {N::kStragglerLetGo, "straggler let go",
-     "The active copy no longer keeps the log that a passive copy needs. When that copy is back it "
-     "is resynchronised by pages, by itself.",
-     "The copy was suspended, dead or slow for so long that more log was kept for it than "
-     "LogKeptForStragglerInMB, or the log's disk was nearly full.",
-     "Resume it or bring its server back; remove the copy if it will not return. "
-     "`understudy status DB` marks it until then."},
-    {N::kLogDiskLow, "log disk low",
-     "The disk of a copy's log is nearly full: log that is only wanted is let go.",
-     "Less is free than LooseTruncation_MinDiskFreeSpaceThresholdInMB.",
-     "Free some space there; `understudy holds DB` shows who keeps log."},
     {N::kConnectionLost, "connection lost",
      "The connection to another server was lost or could not be made. Log goes on from where it "
      "was once it is back.",
