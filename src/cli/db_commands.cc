@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "cli/groups.h"
+#include "cli/human.h"
 #include "cli/seed_watch.h"
 #include "cli/views.h"
 #include "rpc/protocol.h"
