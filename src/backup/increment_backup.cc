@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
+#include "backup/increment_file.h"
 #include "backup/ltx_reader.h"
-#include "backup/ltx_writer.h"
 #include "backup/page_hashes.h"
 #include "backup/snapshot_scan.h"
 #include "backup/stored_chain.h"
@@ -16,16 +16,6 @@ namespace {
 
 bool IsDamage(const base::Status& status) {
   return status.code() == base::Code::kCorruption || status.code() == base::Code::kInvalidArgument;
-}
-
-// How many of `pages`, from the i-th, are neighbours that fit into a chunk.
-uint32_t RunLength(const std::vector<uint32_t>& pages, size_t i, uint32_t page_size) {
-  uint32_t length = 1;
-  while (i + length < pages.size() && pages[i + length] == pages[i] + length &&
-         length < ChunkPages(page_size)) {
-    ++length;
-  }
-  return length;
 }
 
 }  // namespace
@@ -49,8 +39,7 @@ base::Status IncrementBackup::Store() {
   RETURN_IF_ERROR(CheckSpace(static_cast<uint32_t>(pages.size()),
                              [&](uint32_t i) { return base::PageNo(pages[i]); }));
   phase_ = Phase::kTransfer;
-  RETURN_IF_ERROR(Write(pages));
-  return ReadBack();
+  return Upload(pages);
 }
 
 base::Status IncrementBackup::FindBase() {
@@ -138,66 +127,19 @@ base::Status IncrementBackup::TakeExisting(const std::vector<uint32_t>& pages) {
   return Replace(path);
 }
 
-base::Status IncrementBackup::Write(const std::vector<uint32_t>& pages) {
-  const uint32_t page_size = document_.page_size;
+base::Status IncrementBackup::Upload(const std::vector<uint32_t>& pages) {
   RETURN_IF_ERROR(BeginUpload());
-  const auto append = [this](base::ByteView bytes) { return upload_->Append(bytes); };
-  ASSIGN_OR_RETURN(const auto writer, LtxWriter::Begin(append, Header()));
-  PageEncoder encoder;
-  EncodedChunk chunk;
-  base::Bytes images;
-  for (size_t i = 0; i < pages.size();) {
-    const uint32_t count = RunLength(pages, i, page_size);
-    images.resize(size_t{count} * page_size);
-    RETURN_IF_ERROR(source_.ReadPages(base::PageNo(pages[i]), count, images)
-                        .WithContext(fmt::format("reading from page {}", pages[i])));
-    RETURN_IF_ERROR(CheckImages(pages[i], images));
-    encoder.Encode(base::PageNo(pages[i]), page_size, images, chunk);
-    RETURN_IF_ERROR(writer->Append(chunk));
-    i += count;
-    if (options_.progress &&
-        !options_.progress({.phase = "backing up",
-                            .bytes_done = uint64_t{i} * page_size,
-                            .bytes_total = uint64_t{pages.size()} * page_size})) {
-      return base::Cancelled("the backup was cancelled");
-    }
-  }
-  RETURN_IF_ERROR(writer->Finish());
-  file_.bytes = writer->bytes();
-  file_.crc64 = writer->file_checksum();
-  return upload_->Store(file_.bytes, /*whole=*/true).status();
-}
-
-// Where the hashes are those of the log, nobody has yet looked at what the file has.
-base::Status IncrementBackup::CheckImages(uint32_t first, base::ByteView images) const {
-  const uint32_t page_size = document_.page_size;
-  for (uint32_t i = 0; i < images.size() / page_size; ++i) {
-    const base::PageNo page(first + i);
-    const uint64_t hash = log::HashPage(page, images.subspan(size_t{i} * page_size, page_size));
-    if (hash == hashes_[page.value - 1]) continue;
-    return base::Corruption(fmt::format(
-        "page {} of {} on {} has the hash {:016x}, on record at {} is {:016x}\nunderstudy scrub {} "
-        "{} --wait repairs it from another copy",
-        page.value, document_.database_name, document_.server, hash, base::ToString(at_.position),
-        hashes_[page.value - 1], document_.database_name, document_.server));
-  }
-  return {};
-}
-
-base::Status IncrementBackup::ReadBack() {
-  const std::string path = repository_.FilePath(file_);
-  ASSIGN_OR_RETURN(auto opened, upload_->OpenStored());
-  ASSIGN_OR_RETURN(const auto file, LtxFile::Open(std::move(opened), path));
-  RETURN_IF_ERROR(file->CheckIncrement());
-  std::vector<uint64_t> hashes = base_hashes_;
-  ASSIGN_OR_RETURN(
-      file_.xxh3_128,
-      ScanIncrement(*file, {.phase = "verifying", .progress = options_.progress, .sink = {}},
-                    hashes));
-  if (file->bytes() != file_.bytes || file->file_checksum() != file_.crc64 ||
-      !(file->header() == Header()) || hashes != hashes_) {
-    return base::Corruption(path + ": what was read back is not what was written");
-  }
+  ASSIGN_OR_RETURN(const IncrementSums sums, StoreIncrement(*upload_, source_,
+                                                            {.document = document_,
+                                                             .header = Header(),
+                                                             .pages = pages,
+                                                             .base_hashes = base_hashes_,
+                                                             .hashes = hashes_,
+                                                             .path = repository_.FilePath(file_),
+                                                             .progress = options_.progress}));
+  file_.bytes = sums.bytes;
+  file_.crc64 = sums.crc64;
+  file_.xxh3_128 = sums.xxh3_128;
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "backup/archive.h"
 #include "backup/backup_chain.h"
 #include "backup/ltx_format.h"
 #include "backup/page_hashes.h"
@@ -214,6 +215,9 @@ base::Result<BackupDocument> Repository::Find(const std::string& database,
   for (const UnreadableDocument& document : list.unreadable) {
     if (document.path == DocumentPath(database, id)) return document.status;
   }
+  const auto archived = FindArchived(*this, database, id);
+  if (archived.ok()) return ReadArchived(*this, database, *archived);
+  if (archived.status().code() != base::Code::kNotFound) return archived.status();
   return base::NotFound(fmt::format("the repository {} has no backup {} of {}; it has {} of it",
                                     name(), id, database, list.backups.size()));
 }
@@ -327,6 +331,7 @@ base::Status Repository::RemoveLeftovers(const std::string& database) const {
   // What a document that cannot be read may be about is left alone.
   if (!list.unreadable.empty()) return {};
   RETURN_IF_ERROR(RemoveUnlisted(database, list));
+  RETURN_IF_ERROR(RemoveArchivesWithoutRoot(*this, database, list));
   ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(folders[1]));
   for (const store::ObjectInfo& object : there.objects) {
     const std::string kept = IdOf(object.name, kKeepSuffix);

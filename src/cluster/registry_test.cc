@@ -65,6 +65,13 @@ TEST_F(RegistryTest, TheNewestBackupIsKept) {
   ASSERT_TRUE(registry_->CreateDatabase(Orders()).ok());
   const base::DatabaseId id = Orders().id;
   EXPECT_TRUE(registry_->FindDatabase("orders")->circular_logging);
+  EXPECT_EQ(registry_->FindDatabase("orders")->archive_interval, base::Duration(0));
+  const auto edit = [](DatabaseRecord& record) {
+    record.archive_interval = std::chrono::seconds(10);
+    return base::Status();
+  };
+  ASSERT_TRUE(registry_->UpdateDatabase("orders", edit).ok());
+  EXPECT_EQ(registry_->FindDatabase("orders")->archive_interval, std::chrono::seconds(10));
   ASSERT_TRUE(registry_->NoteBackedUp("orders", id, Backup("b1", 1, 100)).ok());
   ASSERT_TRUE(registry_->NoteBackedUp("orders", id, Backup("b0", 1, 50)).ok());
   EXPECT_EQ(registry_->FindDatabase("orders")->backed_up, Backup("b1", 1, 100));

@@ -88,6 +88,8 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) override;
   base::Result<v1::RebalanceResponse> MoveToPreferred(const std::string& only, bool dry_run,
                                                       bool by_person);
+  // By the group's policy; the same on each server.
+  base::Result<bool> IsArchiveSource(const cluster::DatabaseRecord& record);
   base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest&) override;
   base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest&) override;
   base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest&) override;

@@ -111,6 +111,14 @@ base::Result<Admin::ChosenSource> Admin::ChooseBackupSource(const std::string& d
   return chosen;
 }
 
+base::Result<bool> Admin::IsArchiveSource(const cluster::DatabaseRecord& record) {
+  ASSIGN_OR_RETURN(const cluster::SourcePolicy policy, PolicyOf(""));
+  ASSIGN_OR_RETURN(std::vector<cluster::SourceView> views, SourceViews(record));
+  // Every server is to come to the same answer.
+  for (cluster::SourceView& view : views) view.here = false;
+  return cluster::ChooseSource(policy, views).server() == context_.server;
+}
+
 base::Result<std::string> Admin::ChooseBackupServer(const std::string& database,
                                                     const std::string& from) {
   ASSIGN_OR_RETURN(const ChosenSource chosen, ChooseBackupSource(database, from));

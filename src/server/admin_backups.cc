@@ -42,7 +42,7 @@ base::Result<backup::BackupType> TypeToTake(const std::string& asked) {
   if (asked.empty()) return backup::BackupType::kFull;
   const auto type = backup::BackupTypeFromName(asked);
   if (type == backup::BackupType::kFull || type == backup::BackupType::kCopy ||
-      (type && backup::IsIncrement(*type))) {
+      type == backup::BackupType::kIncremental || type == backup::BackupType::kDifferential) {
     return *type;
   }
   return base::InvalidArgument(fmt::format(

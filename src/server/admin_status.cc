@@ -140,6 +140,8 @@ base::Result<v1::DatabaseStatus> Admin::StatusOf(const DatabaseRecord& record,
   status.set_dial(std::string(cluster::MountDialName(record.dial)));
   status.set_dismounted(record.dismounted);
   status.set_circular_logging(record.circular_logging);
+  status.set_archive_interval_s(
+      static_cast<uint64_t>(record.archive_interval / std::chrono::seconds(1)));
   if (!record.backed_up.id.empty()) {
     status.set_backed_up(fmt::format("{} backup {} at {}", record.backed_up.type,
                                      record.backed_up.id, base::ToString(record.backed_up.at)));
