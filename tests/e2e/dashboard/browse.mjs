@@ -38,7 +38,13 @@ async function open(options) {
 }
 
 const shoot = (page, name) => page.screenshot({ path: `${screenshots}/${name}.png` });
-const verdict = (page, tone) => page.locator(`#verdict.${tone}`).waitFor();
+const verdict = async (page, tone) => {
+  try {
+    await page.locator(`#verdict.${tone}`).waitFor();
+  } catch (error) {
+    throw new Error(`not ${tone}, but: ${await page.locator("#verdict").textContent()} ${complaints}`, { cause: error });
+  }
+};
 const database = (page, name) => page.locator('.database').filter({ has: page.locator('summary .name', { hasText: name }) });
 
 async function showsTheGroup() {
