@@ -88,7 +88,7 @@ def main():
             run(command, lab, '--server', 's1', 'wait', name, '--timeout', '30s')
         done = subprocess.run(
             ['node', BROWSE, playwright, chromium, f'http://{web["s2"]}/', command, screenshots],
-            env={**os.environ, 'UNDERSTUDY_LAB': lab, 'HOME': directory}, timeout=2 * DEADLINE, check=False)
+            env={**os.environ, 'UNDERSTUDY_LAB': lab, 'UNDERSTUDY_SERVER': 's1', 'HOME': directory}, timeout=2 * DEADLINE, check=False)
         return 0 if done.returncode == 0 else 1
     except (Failed, subprocess.TimeoutExpired) as failure:
         print(f'FAILED: {failure}')
