@@ -111,7 +111,7 @@ export function showDatabases(list, databases, history) {
       setText(chip.children[1], `${copy.server} ${words(copy.state)}`);
     });
     if (!node.open) return; // what is not seen costs nothing
-    setText(facts, `Term ${database.term}, mount dial ${database.dial}. Queues are in commits, over the last two minutes at most, as long as this page is open.`);
+    setText(facts, `Term ${database.term}, mount dial ${database.dial}. Queues are in commits; their course is of the last 120 answers, while this page is open.`);
     showList(copies, database.copies, (copy) => copy.server, buildCopy,
       (row, copy) => updateCopy(row, copy, database.name, history));
   });
