@@ -10,6 +10,7 @@
 
 #include "backup/ltx_format.h"
 #include "backup/stored_chain.h"
+#include "backup/wanted_backup.h"
 #include "env/file_users.h"
 #include "log/page_table.h"
 #include "sqlite/exclusive_file.h"
@@ -64,7 +65,9 @@ class Delta {
  private:
   base::Status RunSteps() {
     RETURN_IF_ERROR(OpenFile());
-    ASSIGN_OR_RETURN(document_, ChooseBackup(repository_, options_.database, options_.backup));
+    ASSIGN_OR_RETURN(ChosenBackup chosen,
+                     ChooseBackup(repository_, options_.database, {.id = options_.backup}));
+    document_ = std::move(chosen.document);
     ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository_, document_));
     ASSIGN_OR_RETURN(stored_,
                      StoredChain::Open(repository_, std::move(chain), /*from_disk=*/false));

@@ -208,18 +208,26 @@ base::Result<BackupDocument> Repository::Find(const std::string& database,
                                     name(), id, database, list.backups.size()));
 }
 
-base::Result<BackupDocument> Repository::NewestGood(const std::string& database) const {
-  ASSIGN_OR_RETURN(BackupList list, List(database));
-  const BackupDocument* newest = nullptr;
+base::Result<std::vector<BackupDocument>> Repository::Good(const std::string& database) const {
+  ASSIGN_OR_RETURN(const BackupList list, List(database));
+  std::vector<BackupDocument> good;
   for (const BackupDocument& document : list.backups) {
-    if (newest != nullptr && document.position <= newest->position) continue;
-    if (SeemsGood(list, document)) newest = &document;
+    if (SeemsGood(list, document)) good.push_back(document);
   }
-  if (newest != nullptr) return *newest;
+  std::sort(good.begin(), good.end(), [](const BackupDocument& a, const BackupDocument& b) {
+    if (a.position != b.position) return a.position < b.position;
+    return a.started < b.started;
+  });
+  if (!good.empty()) return good;
   return base::NotFound(
       fmt::format("the repository {} has no good backup of {} ({} listed, {} "
                   "unreadable)",
                   name(), database, list.backups.size(), list.unreadable.size()));
+}
+
+base::Result<BackupDocument> Repository::NewestGood(const std::string& database) const {
+  ASSIGN_OR_RETURN(const std::vector<BackupDocument> good, Good(database));
+  return good.back();
 }
 
 base::Result<std::unique_ptr<env::FileLock>> Repository::LockDatabase(

@@ -64,6 +64,8 @@ class Repository {
   // An empty list when the database is known but has none. kNotFound when it is not in here.
   base::Result<BackupList> List(const std::string& database) const;
   base::Result<BackupDocument> Find(const std::string& database, const std::string& id) const;
+  // Those of whose chain nothing is missing and no verification failed, by position, then start.
+  base::Result<std::vector<BackupDocument>> Good(const std::string& database) const;
   // The newest backup (by position, then start) of whose chain nothing is missing and no
   // verification failed.
   base::Result<BackupDocument> NewestGood(const std::string& database) const;

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "backup/stored_chain.h"
+#include "backup/wanted_backup.h"
 #include "env/file_users.h"
 
 namespace understudy::backup {
@@ -45,7 +46,9 @@ class Restoration {
 
  private:
   base::Status RunSteps() {
-    ASSIGN_OR_RETURN(document_, ChooseBackup(repository_, options_.database, options_.backup));
+    ASSIGN_OR_RETURN(ChosenBackup chosen,
+                     ChooseBackup(repository_, options_.database, {.id = options_.backup}));
+    document_ = std::move(chosen.document);
     ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository_, document_));
     ASSIGN_OR_RETURN(const auto stored, StoredChain::Open(repository_, std::move(chain),
                                                           /*from_disk=*/false));
@@ -156,11 +159,6 @@ class Restoration {
 };
 
 }  // namespace
-
-base::Result<BackupDocument> ChooseBackup(const Repository& repository, const std::string& database,
-                                          const std::string& id) {
-  return id.empty() ? repository.NewestGood(database) : repository.Find(database, id);
-}
 
 base::Result<RestoreResult> Restore(env::Env& env, Executor& executor, const Repository& repository,
                                     const RestoreOptions& options) {

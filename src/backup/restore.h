@@ -27,10 +27,6 @@ inline constexpr std::array<std::string_view, 3> kJournalSuffixes = {"-wal", "-s
 // Beside the output: its lock, and what is not whole yet.
 inline constexpr std::string_view kRestoringSuffix = ".restoring";
 
-// The backup that is meant: the one with that id, or the newest good one.
-base::Result<BackupDocument> ChooseBackup(const Repository& repository, const std::string& database,
-                                          const std::string& id);
-
 struct RestoreOptions {
   std::string database = {};
   std::string backup = {};  // its id; empty: the newest good one

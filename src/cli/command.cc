@@ -176,4 +176,22 @@ std::string HintFor(const Command& command, const base::Status& status) {
   return "";
 }
 
+CLI::Option* AddTime(CLI::App& app, const std::string& name, base::WallTime& target,
+                     const std::string& description) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [name, &target](const std::string& text) {
+            auto parsed = base::FromRfc3339(text);
+            if (!parsed.ok() || parsed->unix_ms <= 0) {
+              throw CLI::ValidationError(
+                  name,
+                  fmt::format("'{}' is not a time in UTC such as 2026-11-26T10:00:00Z", text));
+            }
+            target = *parsed;
+          },
+          description)
+      ->type_name("TIME");
+}
+
 }  // namespace understudy::cli

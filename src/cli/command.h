@@ -106,6 +106,9 @@ void AddBackupWait(CLI::App& app, std::optional<base::Duration>& wait);
 CLI::Option* AddServers(CLI::App& app, const std::string& name, std::vector<std::string>& target,
                         const std::string& description);
 // Parses a duration or size into `target`; the option's text must satisfy it.
+// A time in UTC such as 2026-11-26T10:00:00Z.
+CLI::Option* AddTime(CLI::App& app, const std::string& name, base::WallTime& target,
+                     const std::string& description);
 CLI::Option* AddDuration(CLI::App& app, const std::string& name,
                          std::optional<base::Duration>& target, const std::string& description);
 CLI::Option* AddBytes(CLI::App& app, const std::string& name, std::optional<uint64_t>& target,

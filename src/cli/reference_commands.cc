@@ -3,6 +3,7 @@
 
 #include "cli/groups.h"
 #include "cluster/event_catalogue.h"
+#include "web/metrics.h"
 
 namespace understudy::cli {
 namespace {
@@ -31,6 +32,16 @@ base::Status EventReference(Context& context) {
   return {};
 }
 
+base::Status MetricReference(Context& context) {
+  std::string text = "| metric | type | labels | meaning |\n|---|---|---|---|\n";
+  for (const web::MetricEntry& entry : web::MetricCatalogue()) {
+    text +=
+        fmt::format("| `{}` | {} | {} | {} |\n", entry.name, entry.type, entry.labels, entry.help);
+  }
+  context.output().Text(text);
+  return {};
+}
+
 base::Status Reference(Context& context) {
   std::string text;
   for (const Group& group : AllGroups()) {
@@ -47,9 +58,13 @@ base::Status Reference(Context& context) {
 
 Runner DefineReference(CLI::App& app) {
   auto events = std::make_shared<bool>(false);
+  auto metrics = std::make_shared<bool>(false);
   app.add_flag("--events", *events, "the catalogue of events instead (docs/events.md)");
-  return
-      [events](Context& context) { return *events ? EventReference(context) : Reference(context); };
+  app.add_flag("--metrics", *metrics, "the catalogue of metrics instead (docs/metrics.md)");
+  return [events, metrics](Context& context) {
+    if (*metrics) return MetricReference(context);
+    return *events ? EventReference(context) : Reference(context);
+  };
 }
 
 }  // namespace

@@ -5,11 +5,13 @@
 #include "backup/executor.h"
 #include "backup/repository.h"
 #include "backup/restore.h"
+#include "backup/wanted_backup.h"
 #include "base/ids.h"
 #include "cli/groups.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
 #include "cli/restore_in_place.h"
+#include "cli/views.h"
 #include "env/env.h"
 #include "sqlite/connection.h"
 
@@ -19,7 +21,7 @@ namespace {
 struct Arguments {
   std::string repository;
   std::string database;
-  std::string backup;
+  WantedPoint wanted;
   std::string output;
   std::string onto;
   bool force = false;
@@ -49,18 +51,22 @@ base::Status CheckIntegrity(const std::string& path) {
       path, said));
 }
 
-Json DocumentOf(const Arguments& arguments, const backup::BackupDocument& backup) {
+Json DocumentOf(const Arguments& arguments, const backup::BackupDocument& backup,
+                const NextBackup& next) {
   Json document;
   document["backup"] = backup.id;
   document["database"] = arguments.database;
   document["term"] = backup.position.term.value;
   document["position"] = backup.position.seq.value;
+  document["committed"] = TimeJson(backup.commit_time.unix_ms);
+  document["next"] = ToJson(next);
   return document;
 }
 
 // With progress, from the repository that was named.
 template <typename Options, typename Outcome>
 base::Result<Outcome> RunRestore(Context& context, const Arguments& arguments, Options options,
+                                 NextBackup& next,
                                  base::Result<Outcome> (*restore)(env::Env&, backup::Executor&,
                                                                   const backup::Repository&,
                                                                   const Options&)) {
@@ -68,8 +74,16 @@ base::Result<Outcome> RunRestore(Context& context, const Arguments& arguments, O
                    backup::Repository::Open(context.env(), arguments.repository));
   backup::ThreadExecutor executor;
   ProgressView view(context.output(), context.env());
+  backup::WantedBackup wanted{.id = arguments.wanted.backup};
+  if (arguments.wanted.time.unix_ms > 0) wanted.time = arguments.wanted.time;
+  if (arguments.wanted.seq > 0) wanted.seq = base::Seq(arguments.wanted.seq);
+  ASSIGN_OR_RETURN(const backup::ChosenBackup chosen,
+                   backup::ChooseBackup(*repository, arguments.database, wanted));
+  if (chosen.next) {
+    next = {chosen.next->id, chosen.next->position.seq.value, chosen.next->commit_time.unix_ms};
+  }
   options.database = arguments.database;
-  options.backup = arguments.backup;
+  options.backup = chosen.document.id;
   options.progress = [&view](const base::Progress& progress) {
     view.Update(progress);
     return true;
@@ -83,10 +97,11 @@ base::Status RestoreOnto(Context& context, const Arguments& arguments) {
   RETURN_IF_ERROR(CheckNotOfADaemon(context.env(), arguments.onto));
   backup::DeltaOptions options;
   options.file = arguments.onto;
+  NextBackup next;
   ASSIGN_OR_RETURN(const backup::DeltaResult result,
-                   RunRestore(context, arguments, options, backup::RestoreOnto));
+                   RunRestore(context, arguments, options, next, backup::RestoreOnto));
   if (arguments.check) RETURN_IF_ERROR(CheckIntegrity(arguments.onto));
-  Json document = DocumentOf(arguments, result.document);
+  Json document = DocumentOf(arguments, result.document, next);
   document["output"] = arguments.onto;
   document["size"] = result.bytes_kept + result.bytes_written;
   document["kept"] = result.bytes_kept;
@@ -102,7 +117,8 @@ base::Status RestoreOnto(Context& context, const Arguments& arguments) {
                   FormatCount(result.document.position.seq.value),
                   FormatBytes(result.bytes_written), FormatBytes(result.bytes_kept),
                   FormatDuration(std::chrono::milliseconds(result.duration_ms)),
-                  result.was_half ? "; an earlier restore had stopped half-way" : ""));
+                  result.was_half ? "; an earlier restore had stopped half-way" : "") +
+          ToText(next));
   return {};
 }
 
@@ -113,10 +129,11 @@ base::Status RestoreToNew(Context& context, const Arguments& arguments) {
   backup::RestoreOptions options;
   options.output = arguments.output;
   options.force = arguments.force;
+  NextBackup next;
   ASSIGN_OR_RETURN(const backup::RestoreResult result,
-                   RunRestore(context, arguments, options, backup::Restore));
+                   RunRestore(context, arguments, options, next, backup::Restore));
   if (arguments.check) RETURN_IF_ERROR(CheckIntegrity(arguments.output));
-  Json document = DocumentOf(arguments, result.document);
+  Json document = DocumentOf(arguments, result.document, next);
   document["output"] = result.output;
   document["size"] = result.bytes;
   document["duration_ms"] = result.duration_ms;
@@ -128,7 +145,8 @@ base::Status RestoreToNew(Context& context, const Arguments& arguments) {
                   result.output, result.document.id, FormatBytes(result.bytes),
                   FormatCount(result.document.position.seq.value),
                   FormatDuration(std::chrono::milliseconds(result.duration_ms)),
-                  FormatRate(static_cast<double>(result.bytes_per_second))));
+                  FormatRate(static_cast<double>(result.bytes_per_second))) +
+          ToText(next));
   return {};
 }
 
@@ -143,8 +161,7 @@ Runner DefineRestore(CLI::App& app) {
       ->required()
       ->check(DatabaseName())
       ->type_name("DB");
-  app.add_option("--backup", arguments->backup, "the backup (default: the newest good one)")
-      ->type_name("ID");
+  AddWantedPoint(app, arguments->wanted);
   CLI::Option* const output =
       app.add_option("--output", arguments->output, "the file to write")->type_name("FILE");
   app.add_option("--onto", arguments->onto,
@@ -171,7 +188,7 @@ Runner DefineRestore(CLI::App& app) {
     if (arguments->in_place) {
       in_place->database = arguments->database;
       in_place->repository = arguments->repository;
-      in_place->backup = arguments->backup;
+      in_place->wanted = arguments->wanted;
       in_place->force = arguments->force;
       return RestoreInPlace(context, *in_place);
     }
@@ -195,7 +212,8 @@ Group RestoreCommands() {
       {{.name = "restore",
         .summary = "Write the database of a backup to a file (needs no server), or into a group",
         .example = "understudy restore --repo /srv/backups --db mail --output /tmp/mail.db\n"
-                   "understudy restore --repo /srv/backups --db mail --onto /tmp/mail.db\n"
+                   "understudy restore --repo /srv/backups --db mail --onto /tmp/mail.db --at "
+                   "2026-11-26T10:00:00Z\n"
                    "understudy restore --in-place --db mail --on s2 --dry-run",
         .define = DefineRestore,
         .not_found_hint = "--repo is a repository's directory, --db a database in it",

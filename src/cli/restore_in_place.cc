@@ -7,6 +7,7 @@
 
 #include "cli/human.h"
 #include "cli/progress_view.h"
+#include "cli/views.h"
 
 namespace understudy::cli {
 namespace {
@@ -22,7 +23,9 @@ v1::RestoreInPlaceRequest RequestOf(const InPlaceArguments& arguments) {
     request.set_repository(
         std::filesystem::absolute(arguments.repository).lexically_normal().string());
   }
-  request.set_backup(arguments.backup);
+  request.set_backup(arguments.wanted.backup);
+  request.set_at_ms(arguments.wanted.time.unix_ms);
+  request.set_seq(arguments.wanted.seq);
   request.set_from(arguments.from);
   request.set_force(arguments.force);
   return request;
@@ -88,7 +91,11 @@ base::Result<v1::Backup> BackUpNow(Context& context, rpc::AdminClient& client,
                   why.substr(0, why.find('\n'))));
 }
 
-Json ToJson(const InPlaceArguments& arguments, const v1::RestorePlan& plan) {
+NextBackup NextOf(const v1::RestorePlan& plan) {
+  return {plan.next().id(), plan.next().position().seq(), plan.next().commit_ms()};
+}
+
+Json PlanJson(const InPlaceArguments& arguments, const v1::RestorePlan& plan) {
   return {{"database", arguments.database},
           {"backup", plan.backup().id()},
           {"repository", plan.backup().repository()},
@@ -96,14 +103,17 @@ Json ToJson(const InPlaceArguments& arguments, const v1::RestorePlan& plan) {
           {"active", plan.active()},
           {"term", plan.backup().position().term()},
           {"position", plan.backup().position().seq()},
+          {"committed", TimeJson(plan.backup().commit_ms())},
+          {"next", ToJson(NextOf(plan))},
           {"active_term", plan.now().term()},
           {"active_position", plan.now().seq()}};
 }
 
-std::string ToText(const InPlaceArguments& arguments, const v1::RestorePlan& plan) {
+std::string PlanText(const InPlaceArguments& arguments, const v1::RestorePlan& plan) {
   const uint64_t now = plan.now().seq();
   const uint64_t then = plan.backup().position().seq();
-  return fmt::format("backup {} has {} at position {}; the active copy on {} is at {}: {}\n",
+  return ToText(NextOf(plan)) +
+         fmt::format("backup {} has {} at position {}; the active copy on {} is at {}: {}\n",
                      plan.backup().id(), arguments.database, FormatCount(then), plan.active(),
                      FormatCount(now),
                      now > then ? fmt::format("{} commits are undone", FormatCount(now - then))
@@ -116,8 +126,8 @@ base::Status RestoreInPlace(Context& context, const InPlaceArguments& arguments)
   ASSIGN_OR_RETURN(auto client, context.Connect());
   v1::RestoreInPlaceRequest request = RequestOf(arguments);
   ASSIGN_OR_RETURN(const v1::RestorePlan plan, Plan(*client, request));
-  Json document = ToJson(arguments, plan);
-  std::string text = ToText(arguments, plan);
+  Json document = PlanJson(arguments, plan);
+  std::string text = PlanText(arguments, plan);
   if (arguments.dry_run) {
     context.output().Document(Json{{"restore", document}}, text + "nothing was changed\n");
     return {};
@@ -128,6 +138,8 @@ base::Status RestoreInPlace(Context& context, const InPlaceArguments& arguments)
   }
   request.set_from(plan.from());
   request.set_backup(plan.backup().id());
+  request.set_at_ms(0);
+  request.set_seq(0);
   v1::Backup kept;
   if (!arguments.no_copy) {
     ASSIGN_OR_RETURN(kept, BackUpNow(context, *client, plan));

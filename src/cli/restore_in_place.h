@@ -7,14 +7,15 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/wanted_point.h"
 
 namespace understudy::cli {
 
 struct InPlaceArguments {
   std::string database;
   std::string repository;  // empty: the server's configured one
-  std::string backup;      // empty: the newest good one
-  std::string from;        // the server whose disk has it; empty: the one that is asked
+  WantedPoint wanted;
+  std::string from;  // the server whose disk has it; empty: the one that is asked
   bool force = false;
   bool dry_run = false;
   bool yes = false;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/diag.h"
 #include "cluster/coordinator_limits.h"
 #include "etcd/etcd_client.h"
 #include "etcd/key_watch.h"
@@ -232,7 +233,7 @@ base::Result<EtcdCoordinator::Confirmed> EtcdCoordinator::ReadHeader() {
 base::Result<Changes> EtcdCoordinator::ChangesSince(Revision revision) {
   ASSIGN_OR_RETURN(Changes changes, watch_->ChangesSince(revision));
   RETURN_IF_ERROR(LookAtMarks(changes));
-  RETURN_IF_ERROR(EndSilentLeases());
+  EndSilentLeases();
   return changes;
 }
 
@@ -254,14 +255,21 @@ base::Status EtcdCoordinator::LookAtMarks(Changes& changes) {
   return {};
 }
 
-base::Status EtcdCoordinator::EndSilentLeases() {
+// What fails here is no failure of the poll: etcd ends those leases too, if later.
+void EtcdCoordinator::EndSilentLeases() {
   const base::SteadyTime now = std::chrono::steady_clock::now();
   if (marks_.WantsAnswer(now)) {
-    RETURN_IF_ERROR(ReadHeader().status());
+    if (!ReadHeader().ok()) return;
     marks_.Answered(std::chrono::steady_clock::now());
   }
-  for (const LeaseMarks::Mark& mark : marks_.Ended(now)) RETURN_IF_ERROR(EndLease(mark));
-  return {};
+  for (const LeaseMarks::Mark& mark : marks_.Ended(now)) {
+    const base::Status ended = EndLease(mark);
+    if (ended.ok()) continue;
+    if (ended.code() == base::Code::kUnavailable) return;  // again with the next poll
+    base::Diag(base::DiagLevel::kWarning, "etcd", "a silent lease is left to etcd to end",
+               {{"lease", mark.lease}, {"why", ended.message()}});
+    marks_.Forget(mark.lease);
+  }
 }
 
 base::Status EtcdCoordinator::EndLease(const LeaseMarks::Mark& mark) {

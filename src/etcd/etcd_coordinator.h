@@ -48,7 +48,7 @@ class EtcdCoordinator final : public cluster::Coordinator {
   base::Result<uint64_t> Renew(cluster::LeaseId lease);
   base::Result<std::vector<cluster::KeyValue>> ListAll(const std::string& prefix);
   base::Status LookAtMarks(cluster::Changes& changes);
-  base::Status EndSilentLeases();
+  void EndSilentLeases();
   base::Status EndLease(const LeaseMarks::Mark& mark);
   struct Confirmed {
     cluster::Revision revision = 0;

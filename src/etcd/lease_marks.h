@@ -50,6 +50,8 @@ class LeaseMarks {
   // Keeps only those of `keys`, which are all there are.
   void KeepOnly(const std::vector<cluster::KeyValue>& keys);
 
+  void Forget(cluster::LeaseId lease) { marks_.erase(lease); }
+
   // A lease may end soon: is etcd there? Answered says that it was, at `now`.
   bool WantsAnswer(base::SteadyTime now) const;
   void Answered(base::SteadyTime now);

@@ -74,6 +74,11 @@ Status Replayer::Recover() {
                 {"why", loaded.ok() ? "it is of another database" : loaded.status().message()}});
     ASSIGN_OR_RETURN(loaded, RebuildCheckpoint(log_, options_.database, *wal_));
   }
+  if (loaded->at.position.seq > log_.durable().seq) {
+    return base::LogGap(fmt::format("the database has replayed up to {}, but its log ends at {}",
+                                    base::ToString(loaded->at.position),
+                                    base::ToString(log_.durable())));
+  }
   const Result<log::LogEnd> state = log_.StateAt(loaded->at.position.seq);
   if (state.ok() && state->checksum != loaded->at.checksum) {
     return base::Diverged(fmt::format("the log has another record {} than the database replayed",

@@ -184,6 +184,19 @@ TEST_F(ReplayerTest, FindsItsPositionWithoutACheckpointFile) {
   ExpectAtEnd();
 }
 
+// A log that lost its end (a disk that lied, a restored directory): other pages cure that.
+TEST_F(ReplayerTest, ADatabaseThatIsAheadOfItsLogHasAGap) {
+  fixture_.Workload(12);
+  Open();
+  ASSERT_TRUE(RunToEnd().ok());
+  ASSERT_TRUE(replayer_->Checkpoint().ok());
+  replayer_.reset();
+  test::LogFixture shorter;
+  const auto opened = Replayer::Open(env::PosixEnv(), DefaultOptions(), shorter.log());
+  EXPECT_EQ(opened.status().code(), base::Code::kLogGap);
+  EXPECT_THAT(opened.status().message(), HasSubstr("but its log ends at"));
+}
+
 TEST_F(ReplayerTest, StopsAtTheVeryRecordThatDiverges) {
   fixture_.Workload(12);
   const auto good = fixture_.log().durable();

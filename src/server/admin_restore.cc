@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "backup/restore.h"
+#include "backup/wanted_backup.h"
 #include "rpc/received_file.h"
 #include "server/admin.h"
 #include "server/lost_view.h"
@@ -31,20 +32,28 @@ base::Status CheckRoom(env::Env& env, const std::string& directory, uint64_t byt
                   bytes + kSpareBytes, directory, space.free));
 }
 
-void FillPlan(const backup::BackupDocument& document, const std::string& server,
-              v1::RestorePlan* plan) {
-  v1::Backup* const to = plan->mutable_backup();
-  to->set_id(document.id);
-  to->set_database(document.database_name);
-  to->set_database_id(document.database.ToHex());
-  to->set_type(std::string(backup::BackupTypeName(document.type)));
-  to->set_server(document.server);
-  to->mutable_position()->set_term(document.position.term.value);
-  to->mutable_position()->set_seq(document.position.seq.value);
-  to->set_finished_ms(document.completed.unix_ms);
-  to->set_page_size(document.page_size);
-  to->set_pages(document.pages);
-  plan->set_from(server);
+v1::Backup ToProto(const backup::BackupDocument& document) {
+  v1::Backup to;
+  to.set_id(document.id);
+  to.set_database(document.database_name);
+  to.set_database_id(document.database.ToHex());
+  to.set_type(std::string(backup::BackupTypeName(document.type)));
+  to.set_server(document.server);
+  to.mutable_position()->set_term(document.position.term.value);
+  to.mutable_position()->set_seq(document.position.seq.value);
+  to.set_commit_ms(document.commit_time.unix_ms);
+  to.set_finished_ms(document.completed.unix_ms);
+  to.set_page_size(document.page_size);
+  to.set_pages(document.pages);
+  return to;
+}
+
+backup::WantedBackup WantedBy(const v1::RestoreInPlaceRequest& request) {
+  backup::WantedBackup wanted;
+  wanted.id = request.backup();
+  if (request.at_ms() > 0) wanted.time = base::WallTime{request.at_ms()};
+  if (request.seq() > 0) wanted.seq = base::Seq(request.seq());
+  return wanted;
 }
 
 }  // namespace
@@ -142,8 +151,9 @@ base::Status Admin::MakeRestored(const v1::RestoreInPlaceRequest& request,
   ASSIGN_OR_RETURN(const std::string where, RepositoryPath(request.repository()));
   ASSIGN_OR_RETURN(const std::unique_ptr<backup::Repository> repository,
                    backup::Repository::Open(context_.env, where));
-  ASSIGN_OR_RETURN(const backup::BackupDocument document,
-                   backup::ChooseBackup(*repository, record.name, request.backup()));
+  ASSIGN_OR_RETURN(const backup::ChosenBackup chosen,
+                   backup::ChooseBackup(*repository, record.name, WantedBy(request)));
+  const backup::BackupDocument& document = chosen.document;
   if (document.database != record.id && !request.force()) {
     return base::InvalidArgument(fmt::format(
         "backup {} is one of another database that was called {}: its id is {}, not {}\n--force "
@@ -151,8 +161,10 @@ base::Status Admin::MakeRestored(const v1::RestoreInPlaceRequest& request,
         document.id, record.name, document.database.ToHex(), record.id.ToHex()));
   }
   v1::RestoreInPlaceResponse response;
-  FillPlan(document, context_.server, response.mutable_plan());
+  *response.mutable_plan()->mutable_backup() = ToProto(document);
   response.mutable_plan()->mutable_backup()->set_repository(where);
+  response.mutable_plan()->set_from(context_.server);
+  if (chosen.next) *response.mutable_plan()->mutable_next() = ToProto(*chosen.next);
   const uint64_t bytes = BytesOf(response.plan().backup());
   if (!send(response)) return base::Cancelled("the client went away");
   if (request.dry_run()) return {};

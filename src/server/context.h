@@ -7,9 +7,12 @@
 // wait). Threading: Settings and EventLog are thread-safe; ServerContext is a struct of references.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/bounded_queue.h"
 #include "base/mutex.h"
@@ -22,6 +25,7 @@
 #include "server/peer_addresses.h"
 #include "server/promises.h"
 #include "server/seed_traffic.h"
+#include "web/status_source.h"
 
 namespace understudy::server {
 
@@ -57,12 +61,16 @@ class EventLog {
   void Add(cluster::EventNumber number, cluster::Severity severity, const std::string& database,
            const std::string& message);
   std::optional<cluster::Event> Take() { return queue_.Pop(base::Duration(0)); }
+  // How many there were, of each number and severity, whether the queue was full or not.
+  std::vector<web::EventCount> Counts() const EXCLUDES_LOCK(mutex_);
 
  private:
   env::Env& env_;
   const std::string server_;
   const std::shared_ptr<rpc::Signal> changed_;
   base::BoundedQueue<cluster::Event> queue_{kQueuedEventsMax};
+  mutable base::Mutex mutex_;
+  std::map<std::pair<cluster::EventNumber, cluster::Severity>, uint64_t> counts_ GUARDED_BY(mutex_);
 };
 
 struct ServerContext {

@@ -42,6 +42,9 @@ web::LocalCopy ToLocalCopy(const CopyHost::LocalStatus& local) {
   copy.copied_age = local.ages.copied;
   copy.replayed_age = local.ages.replayed;
   copy.last_commit = {status.last_commit_ms()};
+  copy.database_bytes = status.database_bytes();
+  copy.log_bytes = status.log_bytes();
+  copy.log_holds = static_cast<uint64_t>(status.holds_size());
   copy.replay_lag = std::chrono::milliseconds(status.replay_lag_ms());
   copy.playing_down = status.playing_down();
   return copy;
@@ -91,6 +94,9 @@ web::Snapshot WebStatus::Take() const {
   snapshot.coordinator_silence = cache_.CoordinatorSilence();
   snapshot.round_age = cache_.RoundAge();
   snapshot.lease = context_.settings.Get().coordinator.lease;
+  snapshot.lease_remaining =
+      std::max<base::Duration>(context_.authority.until() - context_.env.Now(), base::Duration(0));
+  snapshot.events = context_.events.Counts();
   for (const CopyHost::LocalStatus& local : host_.Statuses()) {
     web::LocalCopy copy = ToLocalCopy(local);
     if (!copy.active) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "web/lag.h"
+#include "web/metrics.h"
 #include "web/status_json.h"
 
 namespace understudy::web {
@@ -175,7 +176,7 @@ Answer AnswerOfDatabase(const Question& question, const Snapshot& snapshot,
 
 Answer AnswerOfServer(const Question& question, const Snapshot& snapshot, const std::string& what) {
   const bool known = what == "health" || what == "liveness" || what == "readiness" ||
-                     what == "cluster" || what == "databases";
+                     what == "cluster" || what == "databases" || what == "metrics";
   if (!known) return Refuse(404, fmt::format("there is no {}", question.path.substr(0, 100)));
   Asked none{snapshot, "", nullptr, {}};
   if (const std::string wrong = ReadParameters(question, nullptr, none); !wrong.empty()) {
@@ -185,6 +186,7 @@ Answer AnswerOfServer(const Question& question, const Snapshot& snapshot, const 
   if (what == "liveness") return Say(Liveness(snapshot), ServerJson(snapshot));
   if (what == "readiness") return Say(ServerReadiness(snapshot), ServerJson(snapshot));
   if (what == "cluster") return {200, ToText(GroupJson(snapshot, ""))};
+  if (what == "metrics") return {200, MetricsText(snapshot), kMetricsType};
   return {200, ToText(DatabasesJson(snapshot))};
 }
 

@@ -4,7 +4,8 @@
 //   200 yes   503 no   404 no such path or database   405 not GET, HEAD or OPTIONS
 //   400 a parameter that does not exist or does not parse
 //
-// The body is JSON and says why; HEAD and OPTIONS get the code alone. Threading: pure functions of
+// The body is JSON and says why (of /metrics it is metrics.h's text); HEAD and OPTIONS get the code
+// alone. Threading: pure functions of
 // a request and the snapshot that `source` gives at that moment.
 #pragma once
 
@@ -28,7 +29,8 @@ struct Question {
 
 struct Answer {
   int code = 503;
-  std::string body;  // JSON; empty for OPTIONS
+  std::string body;  // empty for OPTIONS
+  const char* type = "application/json";
 };
 
 Answer AnswerTo(const Question& question, const StatusSource& source);

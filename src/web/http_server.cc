@@ -187,7 +187,7 @@ class HttpServer::Core final : public httplib::Server {
     if (answer.code == 405 || request.method == "OPTIONS") {
       response.set_header("Allow", kAllowedMethods);
     }
-    response.set_content(answer.body, "application/json");
+    response.set_content(answer.body, answer.type);
   }
 
   // Owns `socket`. The library's own loop has no limit for a whole request.

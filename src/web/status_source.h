@@ -43,6 +43,9 @@ struct LocalCopy {
   std::optional<base::Duration> copied_age;
   std::optional<base::Duration> replayed_age;
   base::WallTime last_commit;
+  uint64_t database_bytes = 0;
+  uint64_t log_bytes = 0;
+  uint64_t log_holds = 0;       // who keeps log: how many
   base::Duration replay_lag{};  // it holds log back for so long on purpose
   std::string playing_down;     // why it does not, for now
 };
@@ -59,6 +62,13 @@ struct GroupView {
   const cluster::DatabaseRecord* FindDatabase(std::string_view name) const;
 };
 
+// Events of this daemon since it was started.
+struct EventCount {
+  uint32_t number = 0;
+  std::string severity;
+  uint64_t count = 0;
+};
+
 struct Snapshot {
   std::string server;
   std::string version;
@@ -68,7 +78,9 @@ struct Snapshot {
   std::shared_ptr<const GroupView> group;             // null: the registry was never read
   std::optional<base::Duration> coordinator_silence;  // since its last answer
   base::Duration lease{};                             // coordinator.lease
-  base::Duration round_age{};                         // since the thread "cluster" last went round
+  base::Duration lease_remaining{};  // for so long this server may have copies mounted
+  std::vector<EventCount> events;
+  base::Duration round_age{};  // since the thread "cluster" last went round
 
   const LocalCopy* FindCopy(std::string_view database) const;
 };

@@ -10,6 +10,7 @@ Nothing here needs a running server; what needs one is in lab_test.py and tools/
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -156,6 +157,31 @@ class Reference(unittest.TestCase):
             document = file.read().split("## Catalogue\n\n", 1)[1]
         self.assertEqual(document, run("reference", "--events").stdout,
                          "write the output of 'understudy reference --events' below '## Catalogue'")
+
+    def test_catalogue_of_metrics_is_what_the_command_prints(self):
+        with open(os.path.join(DOCS, "metrics.md"), encoding="utf-8") as file:
+            document = file.read().split("## Catalogue\n\n", 1)[1]
+        self.assertEqual(document, run("reference", "--metrics").stdout,
+                         "write the output of 'understudy reference --metrics' below '## Catalogue'")
+
+    def test_alerts_and_dashboard_name_metrics_that_exist(self):
+        known = set(re.findall(r"`(understudy_\w+)`", run("reference", "--metrics").stdout))
+        packaging = os.path.join(DOCS, "..", "packaging")
+        for path in ("prometheus/alerts.yml", "prometheus/alerts_test.yml", "grafana/understudy.json"):
+            with open(os.path.join(packaging, path), encoding="utf-8") as file:
+                named = set(re.findall(r"\bunderstudy_\w+", file.read()))
+            self.assertGreater(len(named), 3, path)
+            self.assertEqual(named - known, set(), path)
+        with open(os.path.join(packaging, "grafana", "understudy.json"), encoding="utf-8") as file:
+            panels = json.load(file)["panels"]
+        self.assertEqual(len({panel["id"] for panel in panels}), len(panels))
+
+    @unittest.skipUnless(shutil.which("promtool"), "Debian's package prometheus is not installed")
+    def test_promtool_is_content(self):
+        rules = os.path.join(DOCS, "..", "packaging", "prometheus")
+        for command in (["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]):
+            said = subprocess.run(["promtool", *command], cwd=rules, capture_output=True, text=True, timeout=60)
+            self.assertEqual(said.returncode, 0, said.stdout + said.stderr)
 
     def test_every_event_is_in_the_catalogue(self):
         with open(os.path.join(DOCS, "..", "src", "cluster", "records.h"), encoding="utf-8") as file:

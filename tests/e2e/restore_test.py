@@ -90,6 +90,21 @@ class Onto(Restores):
         self.restored("--onto", self.file + ".crashed", "--backup", self.full["id"])
         self.assertEqual(content(self.file + ".crashed"), self.first)
 
+    def test_by_position_and_time(self):
+        between = self.full["position"]
+        did = self.restored("--output", self.file, "--position", str(self.increment["position"] - 1))
+        self.assertEqual((did["backup"], did["next"]["backup"]), (self.full["id"], self.increment["id"]))
+        self.assertEqual(content(self.file), self.first)
+        last = self.restored("--onto", self.file, "--at", "2999-01-01T00:00:00Z")
+        self.assertEqual((last["backup"], last["next"]), (self.increment["id"], None))
+        self.assertEqual(content(self.file), self.second)
+        self.assertEqual(self.restored("--onto", self.file, "--at", did["committed"])["backup"], self.full["id"])
+        said = self.refused("--output", self.file + ".none", "--at", "2001-01-01T00:00:00Z")
+        self.assertIn(f"position {between}", said)
+        plan = json.loads(self.lab.ok("restore", "--in-place", "--db", "orders", "--repo", self.repository, "--dry-run",
+                                      "--position", str(between), "-o", "json"))["restore"]
+        self.assertEqual((plan["backup"], plan["next"]["backup"]), (self.full["id"], self.increment["id"]))
+
     def test_what_is_in_use_is_refused(self):
         shutil.copy(self.path, self.file)
         before = content(self.file)
