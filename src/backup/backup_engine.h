@@ -32,6 +32,7 @@ struct BackupOptions {
   BackupType type = BackupType::kFull;  // kFull, kCopy, kIncremental or kDifferential
   bool or_full = false;                 // instead of an increment that has no base
   std::string id = {};                  // of the backup; empty: a new one
+  uint64_t bytes_per_second = 0;        // that are written to the repository; 0: no limit
 };
 
 struct [[nodiscard]] BackupResult {

@@ -267,7 +267,8 @@ TEST_F(BackupEngine, DataThatNoDocumentListsIsRemovedUnlessADocumentCannotBeRead
 TEST_F(BackupEngine, OnlyOneAtATimeForADatabase) {
   SnapshotInMemory source(4096, 10, 7, kPosition);
   ASSERT_TRUE(Run(source).status.ok());
-  const auto lock = Open()->LockDatabase("orders");
+  const auto repository = Open();
+  const auto lock = repository->LockDatabase("orders");
   ASSERT_TRUE(lock.ok());
   const BackupResult result = Run(source);
   EXPECT_EQ(result.status.code(), base::Code::kBusy);
@@ -342,7 +343,10 @@ TEST_F(BackupEngine, PowerCutDuringTheFirstUseOfARepositoryCanBeRepeated) {
         const BackupResult again = Run(disk, source);
         EXPECT_TRUE(again.status.ok()) << plan.nth << ": " << again.status.ToString();
         auto repository = Repository::Open(disk, "/r/repo");
-        EXPECT_EQ(repository.value()->List("orders").value().backups.size(), reported ? 2u : 1u);
+        // A process that died between listing a backup and saying so leaves a whole one.
+        const size_t listed = repository.value()->List("orders").value().backups.size();
+        EXPECT_GE(listed, reported ? 2u : 1u) << plan.nth;
+        EXPECT_LE(listed, 2u) << plan.nth;
         return faulty.fired();
       });
 }

@@ -9,6 +9,7 @@
 #include "backup/page_codec.h"
 #include "backup/page_hashes.h"
 #include "backup/stored_chain.h"
+#include "store/limited_upload.h"
 
 namespace understudy::backup {
 namespace {
@@ -30,8 +31,17 @@ BackupRun::BackupRun(env::Env& env, Executor& executor, const Repository& reposi
       executor_(executor),
       repository_(repository),
       source_(source),
-      options_(options),
+      options_(WithRenewals(options)),
       at_(source.at()) {}
+
+BackupOptions BackupRun::WithRenewals(const BackupOptions& options) {
+  BackupOptions renewing = options;
+  renewing.progress = [this, progress = options.progress](const base::Progress& done) {
+    if (lock_ != nullptr) lock_->RenewIfDue();
+    return !progress || progress(done);
+  };
+  return renewing;
+}
 
 BackupResult BackupRun::Run() {
   began_ = env_.Now();
@@ -140,6 +150,10 @@ base::Status BackupRun::BeginUpload() {
                         .temporary = repository_.PartialKey(document_.database_name, document_.id),
                         // Litestream takes the time of a file from here.
                         .modified = base::WallTime{Header().timestamp_ms}}));
+  if (options_.bytes_per_second != 0) {
+    upload_ = std::make_unique<store::LimitedUpload>(env_, repository_.pause(),
+                                                     options_.bytes_per_second, std::move(upload_));
+  }
   return {};
 }
 
@@ -203,8 +217,11 @@ base::Status BackupRun::Publish() {
 
   RETURN_IF_ERROR(WritePageHashes(repository_, document_, hashes_));
   if (upload_ != nullptr) RETURN_IF_ERROR(upload_->Publish(replace_));
+  RETURN_IF_ERROR(lock_->Check());
   // The commit point.
   base::Status listed = repository_.PutDocument(document_);
+  // Whoever took the lock over meanwhile may have taken the data away.
+  if (listed.ok()) listed = lock_->Check();
   // Not known to be there for good, so it was no backup; CleanUp takes its data away.
   if (!listed.ok()) {
     repository_.store().Delete(repository_.DocumentKey(name, document_.id)).IgnoreError();
@@ -215,7 +232,8 @@ base::Status BackupRun::Publish() {
 void BackupRun::CleanUp() {
   upload_.reset();
   // Best effort: what cannot be removed now, the next backup removes.
-  if (lock_ != nullptr) repository_.RemoveLeftovers(document_.database_name).IgnoreError();
+  if (lock_ == nullptr || !lock_->Check().ok()) return;
+  repository_.RemoveLeftovers(document_.database_name).IgnoreError();
 }
 
 }  // namespace understudy::backup

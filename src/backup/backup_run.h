@@ -41,7 +41,8 @@ class BackupRun {
   Executor& executor_;
   const Repository& repository_;
   SnapshotSource& source_;
-  const BackupOptions& options_;
+  // The caller's, with a progress that renews the lock as well.
+  const BackupOptions options_;
   const log::LogEnd at_;
 
   Phase phase_ = Phase::kIdentify;
@@ -58,11 +59,12 @@ class BackupRun {
   base::Status Describe();
   base::Status CheckHistory() const;
   base::Status CheckLaterIncrements();
+  BackupOptions WithRenewals(const BackupOptions& options);
   base::Status Publish();
   void CleanUp();
 
   base::SteadyTime began_;
-  std::unique_ptr<env::FileLock> lock_;
+  std::unique_ptr<RepositoryLock> lock_;
 };
 
 }  // namespace understudy::backup

@@ -24,6 +24,7 @@ constexpr std::string_view kDatabaseName = "understudy-database.json";
 constexpr std::string_view kDatabaseFormat = "understudy-database";
 constexpr std::string_view kLockName = "backup.lock";
 constexpr std::string_view kDocumentSuffix = ".json";
+constexpr std::string_view kKeepSuffix = ".keep";
 constexpr std::string_view kPendingSuffix = ".json.pending";  // of earlier versions
 constexpr std::string_view kPartialSuffix = ".ltx.partial";
 constexpr uint64_t kMarkBytesMax = 64 << 10;
@@ -75,6 +76,11 @@ base::Result<BackupDocument> ReadDocument(store::ObjectStore& store, const std::
   return document;
 }
 
+bool IsListed(const BackupList& list, const std::string& id) {
+  return std::any_of(list.backups.begin(), list.backups.end(),
+                     [&](const BackupDocument& document) { return document.id == id; });
+}
+
 std::string MarkKeyOf(const std::string& database) {
   return env::JoinPath(database, kDatabaseName);
 }
@@ -99,12 +105,12 @@ base::Result<std::unique_ptr<Repository>> Repository::Open(env::Env& env, const 
   if (!about.ok()) return about.status().WithContext("backup repository");
   auto store = store::DirectoryStore::Open(env, path);
   if (!store.ok()) return store.status().WithContext("backup repository");
-  return Open(std::move(*store));
+  return Open(env, std::move(*store));
 }
 
 base::Result<std::unique_ptr<Repository>> Repository::Open(
-    std::unique_ptr<store::ObjectStore> store) {
-  std::unique_ptr<Repository> repository(new Repository(std::move(store)));
+    env::Env& env, std::unique_ptr<store::ObjectStore> store) {
+  std::unique_ptr<Repository> repository(new Repository(env, std::move(store)));
   RETURN_IF_ERROR(repository->CheckMark());
   return repository;
 }
@@ -113,12 +119,12 @@ base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(env::Env& env
                                                                    const std::string& path) {
   auto store = store::DirectoryStore::Open(env, path);
   if (!store.ok()) return store.status().WithContext("backup repository");
-  return OpenOrCreate(std::move(*store));
+  return OpenOrCreate(env, std::move(*store));
 }
 
 base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(
-    std::unique_ptr<store::ObjectStore> store) {
-  std::unique_ptr<Repository> repository(new Repository(std::move(store)));
+    env::Env& env, std::unique_ptr<store::ObjectStore> store) {
+  std::unique_ptr<Repository> repository(new Repository(env, std::move(store)));
   store::ObjectStore& objects = repository->store();
   const auto mark = objects.Stat(std::string(kMarkName));
   if (mark.ok()) {
@@ -152,6 +158,9 @@ std::string Repository::PartialKey(const std::string& database, const std::strin
 std::string Repository::DocumentKey(const std::string& database, const std::string& id) const {
   return fmt::format("{}/backups/{}{}", database, id, kDocumentSuffix);
 }
+std::string Repository::KeepKey(const std::string& database, const std::string& id) const {
+  return fmt::format("{}/backups/{}{}", database, id, kKeepSuffix);
+}
 std::string Repository::PageHashesKey(const std::string& database, uint64_t seq) const {
   return fmt::format("{}/pages/{:016x}{}", database, seq, kPageHashesSuffix);
 }
@@ -176,6 +185,9 @@ base::Result<BackupList> Repository::List(const std::string& database) const {
   ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(database + "/backups"));
   BackupList list;
   for (const store::ObjectInfo& object : there.objects) {
+    if (std::string kept = IdOf(object.name, kKeepSuffix); !kept.empty()) {
+      list.kept.insert(std::move(kept));
+    }
     const std::string id = IdOf(object.name, kDocumentSuffix);
     if (id.empty()) continue;
     const std::string path = DocumentPath(database, id);
@@ -230,18 +242,26 @@ base::Result<BackupDocument> Repository::NewestGood(const std::string& database)
   return good.back();
 }
 
-base::Result<std::unique_ptr<env::FileLock>> Repository::LockDatabase(
-    const std::string& database) const {
+base::Result<std::unique_ptr<RepositoryLock>> Repository::LockDatabase(const std::string& database,
+                                                                       bool take_over) const {
   const std::string key = env::JoinPath(database, kLockName);
-  auto lock = store_->LockOnHost(key);
-  if (lock.status().code() == base::Code::kBusy) {
+  auto on_host = store_->LockOnHost(key);
+  if (on_host.status().code() == base::Code::kBusy) {
     return base::Busy(
         fmt::format("another backup of {} into {} is running (it holds {}); wait for "
                     "it to end",
                     database, name(), store_->NameOf(key)));
   }
+  if (!on_host.ok()) return NotWritable(on_host.status(), *store_);
+  const store::LockOptions options{
+      .folder = database + "/lock",
+      .what = fmt::format("another backup of {} into {}", database, name()),
+      .host_is_ours = *on_host != nullptr,
+      .take_over = take_over};
+  auto lock = store::ObjectLock::Acquire(env_, *store_, pause_, options);
+  if (lock.status().code() == base::Code::kBusy) return lock.status();
   if (!lock.ok()) return NotWritable(lock.status(), *store_);
-  return lock;
+  return std::make_unique<RepositoryLock>(std::move(*on_host), std::move(*lock));
 }
 
 base::Status Repository::PrepareDatabase(const std::string& database, base::DatabaseId id) const {
@@ -311,7 +331,9 @@ base::Status Repository::RemoveLeftovers(const std::string& database) const {
   RETURN_IF_ERROR(RemoveUnlisted(database, list));
   ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(folders[1]));
   for (const store::ObjectInfo& object : there.objects) {
-    if (IdOf(object.name, kPendingSuffix).empty()) continue;
+    const std::string kept = IdOf(object.name, kKeepSuffix);
+    const bool stray = !kept.empty() && !IsListed(list, kept);
+    if (!stray && IdOf(object.name, kPendingSuffix).empty()) continue;
     RETURN_IF_ERROR(store_->Delete(env::JoinPath(folders[1], object.name)));
   }
   return {};
@@ -320,6 +342,19 @@ base::Status Repository::RemoveLeftovers(const std::string& database) const {
 base::Status Repository::PutDocument(const BackupDocument& document) const {
   return store_->Put(DocumentKey(document.database_name, document.id),
                      base::AsBytes(ToJson(document)), store::PutMode::kNew);
+}
+
+base::Status Repository::RemoveDocument(const BackupDocument& document) const {
+  return store_->Delete(DocumentKey(document.database_name, document.id));
+}
+
+base::Status Repository::SetKeep(const std::string& database, const std::string& id,
+                                 bool keep) const {
+  ASSIGN_OR_RETURN(const auto lock, LockDatabase(database));
+  RETURN_IF_ERROR(Find(database, id).status());
+  const std::string key = KeepKey(database, id);
+  return keep ? NotWritable(store_->Put(key, {}, store::PutMode::kReplace), *store_)
+              : store_->Delete(key);
 }
 
 base::Status Repository::Rewrite(const BackupDocument& document) const {

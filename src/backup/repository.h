@@ -9,7 +9,9 @@
 //   <repository>/<database>/pages/<seq>.hashes            page hashes (page_hashes.h)
 //   <repository>/<database>/backups/<id>.json             documents: the list of backups
 //   <repository>/<database>/partial/<id>.ltx.partial      data being written
-//   <repository>/<database>/backup.lock                   held by a running backup
+//   <repository>/<database>/backups/<id>.keep             mark of a backup that is to be kept
+//   <repository>/<database>/backup.lock                   held by a running backup of this host
+//   <repository>/<database>/lock/<number>                 … of any host (store/object_lock.h)
 //
 // Invariants:
 //   1. A document's name appears after all its files are published, synced, read back and found
@@ -22,11 +24,13 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "backup/backup_document.h"
 #include "env/env.h"
+#include "store/object_lock.h"
 #include "store/object_store.h"
 
 namespace understudy::backup {
@@ -42,6 +46,22 @@ struct UnreadableDocument {
 struct BackupList {
   std::vector<BackupDocument> backups;  // newest (by start) first
   std::vector<UnreadableDocument> unreadable;
+  std::set<std::string> kept;  // ids that a person has marked
+};
+
+// The right to change what is stored of a database: on this host, gone with the process, and among
+// all hosts. Whoever holds it renews it while they work, and checks it before and after what others
+// rely on. Threading: thread-compatible.
+class RepositoryLock {
+ public:
+  RepositoryLock(std::unique_ptr<env::FileLock> on_host, std::unique_ptr<store::ObjectLock> lock)
+      : on_host_(std::move(on_host)), lock_(std::move(lock)) {}
+  void RenewIfDue() { lock_->RenewIfDue(); }
+  base::Status Check() { return lock_->Check(); }
+
+ private:
+  std::unique_ptr<env::FileLock> on_host_;  // given up last
+  std::unique_ptr<store::ObjectLock> lock_;
 };
 
 class Repository {
@@ -49,13 +69,17 @@ class Repository {
   // For reading. kNotFound when there is no such directory; kInvalidArgument when it is not a
   // repository or of an unknown version.
   static base::Result<std::unique_ptr<Repository>> Open(env::Env& env, const std::string& path);
-  static base::Result<std::unique_ptr<Repository>> Open(std::unique_ptr<store::ObjectStore> store);
+  static base::Result<std::unique_ptr<Repository>> Open(env::Env& env,
+                                                        std::unique_ptr<store::ObjectStore> store);
   // For writing: makes the repository in an absent or empty directory. kInvalidArgument when the
   // directory holds something else, kIoError when it is not writable.
   static base::Result<std::unique_ptr<Repository>> OpenOrCreate(env::Env& env,
                                                                 const std::string& path);
   static base::Result<std::unique_ptr<Repository>> OpenOrCreate(
-      std::unique_ptr<store::ObjectStore> store);
+      env::Env& env, std::unique_ptr<store::ObjectStore> store);
+  // How a lock that may have no holder any more is waited for; otherwise the thread sleeps.
+  void SetPause(store::Pause pause) { pause_ = std::move(pause); }
+  const store::Pause& pause() const { return pause_; }
 
   const std::string& name() const { return store_->name(); }  // for messages
   store::ObjectStore& store() const { return *store_; }
@@ -72,8 +96,10 @@ class Repository {
 
   // The following are the backup engine's.
 
-  // One at a time for each database: kBusy while another process or thread holds it.
-  base::Result<std::unique_ptr<env::FileLock>> LockDatabase(const std::string& database) const;
+  // One at a time for each database, of all hosts: kBusy while another process or thread holds it.
+  // `take_over`: one that another host left behind is watched for store::kLockLease, then taken.
+  base::Result<std::unique_ptr<RepositoryLock>> LockDatabase(const std::string& database,
+                                                             bool take_over = true) const;
   // Makes the directories of a database, or checks that those there belong to the same id.
   // ENSURES: they are on disk.
   base::Status PrepareDatabase(const std::string& database, base::DatabaseId id) const;
@@ -85,9 +111,16 @@ class Repository {
   // Writes a new document: the commit point of a backup.
   base::Status PutDocument(const BackupDocument& document) const;
 
+  // Takes a backup off the list; its data stays until RemoveLeftovers. REQUIRES: LockDatabase
+  // held, and that no listed backup is based on it.
+  base::Status RemoveDocument(const BackupDocument& document) const;
+  // Marks a listed backup, or takes the mark away: Prune keeps it (prune.h).
+  base::Status SetKeep(const std::string& database, const std::string& id, bool keep) const;
+
   // Keys of objects.
   std::string PartialKey(const std::string& database, const std::string& id) const;
   std::string DocumentKey(const std::string& database, const std::string& id) const;
+  std::string KeepKey(const std::string& database, const std::string& id) const;
   std::string PageHashesKey(const std::string& database, uint64_t seq) const;
   // For messages.
   std::string FilePath(const BackupFile& file) const { return store_->NameOf(file.path); }
@@ -99,12 +132,15 @@ class Repository {
   }
 
  private:
-  explicit Repository(std::unique_ptr<store::ObjectStore> store) : store_(std::move(store)) {}
+  Repository(env::Env& env, std::unique_ptr<store::ObjectStore> store)
+      : env_(env), store_(std::move(store)) {}
   base::Status CheckMark() const;
   base::Status RemovePageHashes(const std::string& database, const BackupList& list) const;
   base::Status RemoveUnlisted(const std::string& database, const BackupList& list) const;
 
+  env::Env& env_;
   const std::unique_ptr<store::ObjectStore> store_;
+  store::Pause pause_ = store::PauseThread;
 };
 
 // "orders/ltx/9/0000000000000001-00000000000006ce.ltx"

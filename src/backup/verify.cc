@@ -21,7 +21,7 @@ base::Status Check(Executor& executor, const Repository& repository, const Backu
 
 // True when it is in the document on disk.
 bool Record(const Repository& repository, const BackupDocument& document) {
-  const auto lock = repository.LockDatabase(document.database_name);
+  const auto lock = repository.LockDatabase(document.database_name, /*take_over=*/false);
   return lock.ok() && repository.Rewrite(document).ok();
 }
 

@@ -21,7 +21,8 @@ Group ActivationCommands();
 Group LostCommands();
 Group ScrubCommands();
 Group BackupCommands();
-Group WriterCommands();  // writers, betest, holds
+std::vector<Command> PruneCommands();  // of the group "backup": prune_commands.cc
+Group WriterCommands();                // writers, betest, holds
 Group SettingsCommands();
 Group RestoreCommands();
 Group EventCommands();

@@ -55,7 +55,8 @@ struct UploadOptions {
   std::optional<base::WallTime> modified = {};  // the object's time, instead of now
 };
 
-// An object that is being written. Destroyed before Publish it leaves nothing, best effort.
+// An object that is being written. Destroyed before Publish it leaves nothing, best effort, except
+// for an object under its key in a store where it has that already.
 class Upload {
  public:
   virtual ~Upload() = default;
@@ -93,7 +94,7 @@ class ObjectStore {
   // Nothing: the store does not know a limit.
   virtual base::Result<std::optional<env::Space>> Free() = 0;
   // kBusy while another process of this host, or this one, holds it. Gone with the process. A store
-  // without files gives none: only what holds across hosts counts there.
+  // without files gives a null one: only what holds across hosts counts there.
   virtual base::Result<std::unique_ptr<env::FileLock>> LockOnHost(const std::string& key) = 0;
 };
 

@@ -15,15 +15,35 @@
 #include "backup/file_snapshot_source.h"
 #include "backup/restore.h"
 #include "backup/verify.h"
+#include "store/s3_store.h"
 
 namespace understudy {
 namespace {
+
+// "s3://BUCKET/PREFIX": at S3_ENDPOINT in S3_REGION, in the smallest parts.
+base::Result<std::unique_ptr<backup::Repository>> OpenRepository(env::Env& env,
+                                                                 const std::string& path) {
+  constexpr std::string_view kScheme = "s3://";
+  if (!path.starts_with(kScheme)) return backup::Repository::OpenOrCreate(env, path);
+  const std::string rest = path.substr(kScheme.size());
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  const char* const endpoint = std::getenv("S3_ENDPOINT");
+  const char* const region = std::getenv("S3_REGION");
+  const store::S3Options options{.endpoint = endpoint == nullptr ? "" : endpoint,
+                                 .region = region == nullptr ? "" : region,
+                                 .bucket = rest.substr(0, slash),
+                                 .prefix = rest.substr(std::min(slash + 1, rest.size())),
+                                 .path_style = true,
+                                 .part_bytes = store::kPartBytesMin};
+  ASSIGN_OR_RETURN(auto opened, store::S3Store::Open(env, options));
+  return backup::Repository::OpenOrCreate(env, std::move(opened));
+}
 
 base::Status Backup(const std::string& path, const std::string& name, const std::string& database,
                     const std::string& seq, const std::string& type_name) {
   env::Env& env = env::PosixEnv();
   backup::ThreadExecutor executor;
-  ASSIGN_OR_RETURN(const auto repository, backup::Repository::OpenOrCreate(env, path));
+  ASSIGN_OR_RETURN(const auto repository, OpenRepository(env, path));
   const backup::SnapshotOrigin origin{
       .database = {}, .database_name = name, .server = "none", .role = "offline"};
   ASSIGN_OR_RETURN(const auto source,
@@ -41,14 +61,14 @@ base::Status Backup(const std::string& path, const std::string& name, const std:
 base::Status Restore(const std::string& path, const std::string& name, const std::string& output) {
   env::Env& env = env::PosixEnv();
   backup::ThreadExecutor executor;
-  ASSIGN_OR_RETURN(const auto repository, backup::Repository::Open(env, path));
+  ASSIGN_OR_RETURN(const auto repository, OpenRepository(env, path));
   return backup::Restore(env, executor, *repository, {.database = name, .output = output}).status();
 }
 
 base::Status Verify(const std::string& path, const std::string& name, const std::string& id) {
   env::Env& env = env::PosixEnv();
   backup::ThreadExecutor executor;
-  ASSIGN_OR_RETURN(const auto repository, backup::Repository::Open(env, path));
+  ASSIGN_OR_RETURN(const auto repository, OpenRepository(env, path));
   return backup::VerifyBackup(env, executor, *repository, name, id, {}).status;
 }
 

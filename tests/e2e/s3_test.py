@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Backups in a bucket of a real S3 server process, over a network that fails.
+
+The server is s3rver (npm). It does not compare signatures of version 4 and knows no If-None-Match, so a gate stands
+before it that does: it computes each request's signature and body hash anew, answers some requests
+with 503 "SlowDown", and drops some connections after the request was carried out.
+
+usage: s3_test.py BACKUP_TOOL CACHE_DIRECTORY
+Exit code 77: skipped, because npm is not there or the package cannot be had.
+"""
+import filecmp
+import hashlib
+import hmac
+import http.client
+import http.server
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+PACKAGE, VERSION = "s3rver", "3.7.1"
+SKIPPED = 77
+STEP_SECONDS_MAX = 120
+ACCESS, SECRET = "S3RVER", "S3RVER"  # the server's own
+REGION, BUCKET = "eu-test-1", "backups"
+SLOW_EVERY, LOST_EVERY = 20, 31
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)
+
+
+def installed(cache):
+    path = os.path.join(cache, "node_modules", PACKAGE, "bin", "s3rver.js")
+    if os.path.exists(path):
+        return path
+    if not shutil.which("npm"):
+        skip("npm is not installed")
+    os.makedirs(cache, exist_ok=True)
+    try:
+        done = subprocess.run(
+            ["npm", "install", "--prefix", cache, "--no-audit", "--no-fund", f"{PACKAGE}@{VERSION}"],
+            capture_output=True, text=True, timeout=STEP_SECONDS_MAX, check=False)
+    except subprocess.TimeoutExpired:
+        skip(f"npm did not bring {PACKAGE} within {STEP_SECONDS_MAX} s")
+    if done.returncode != 0 or not os.path.exists(path):
+        skip(f"npm cannot bring {PACKAGE}@{VERSION}: {done.stderr.strip().splitlines()[-1:]}")
+    return path
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def signature(request, headers, body_hash):
+    """What AWS Signature Version 4 makes of a request, from its description alone."""
+    path, _, query = request.path.partition("?")
+    fields = dict(part.split("=", 1) for part in headers["Authorization"].split(" ", 1)[1].replace(" ", "").split(","))
+    scope = fields["Credential"].split("/", 1)[1]
+    date = scope.split("/")[0]
+    pairs = sorted(part if "=" in part else part + "=" for part in query.split("&") if part)
+    signed = fields["SignedHeaders"].split(";")
+    lines = "".join(f"{name}:{' '.join((headers[name] or '(not sent)').split())}\n" for name in signed)
+    canonical = "\n".join([request.command, path, "&".join(pairs), lines, ";".join(signed), body_hash])
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", headers["x-amz-date"], scope,
+                         hashlib.sha256(canonical.encode()).hexdigest()])
+    key = ("AWS4" + SECRET).encode()
+    for part in (date, REGION, "s3", "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest(), fields["Signature"]
+
+
+class Gate(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_port_behind = 0
+    lock = threading.Lock()
+    seen = refused = slowed = lost = 0
+
+    def log_message(self, *arguments):
+        pass
+
+    def answer(self, status, body=b"", headers=()):
+        self.send_response(status)
+        sent = {name.lower() for name, _ in headers}
+        for name, value in headers:
+            self.send_header(name, value)
+        if "content-length" not in sent:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def error(self, status, code):
+        self.answer(status, f"<Error><Code>{code}</Code><Message>the gate says so</Message></Error>".encode())
+
+    def pass_on(self, body):
+        behind = http.client.HTTPConnection("127.0.0.1", Gate.server_port_behind, timeout=STEP_SECONDS_MAX)
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "if-none-match", "expect")}
+        behind.request(self.command, self.path, body=body or None, headers=headers)
+        answer = behind.getresponse()
+        content = answer.read()
+        kept = [(k, v) for k, v in answer.getheaders()
+                if k.lower() not in ("connection", "transfer-encoding", "keep-alive", "date")
+                and (k.lower() != "content-length" or self.command == "HEAD")]
+        behind.close()
+        return answer.status, content, kept
+
+    def exists(self):
+        behind = http.client.HTTPConnection("127.0.0.1", Gate.server_port_behind, timeout=STEP_SECONDS_MAX)
+        url = self.path.partition("?")[0].split("/", 2)[2]
+        # s3rver compares no signatures of version 4, but wants one there.
+        behind.request("HEAD", self.path.partition("?")[0], headers={
+            k: v for k, v in self.headers.items() if k.lower() in ("authorization", "x-amz-date", "x-amz-content-sha256", "host")})
+        status = behind.getresponse().status
+        behind.close()
+        return bool(url) and status == 200
+
+    def serve(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with Gate.lock:  # one at a time: so If-None-Match decides
+            Gate.seen += 1
+            body_hash = hashlib.sha256(body).hexdigest()
+            ours, theirs = signature(self, self.headers, body_hash)
+            if ours != theirs or self.headers["x-amz-content-sha256"] != body_hash:
+                Gate.refused += 1
+                return self.error(403, "SignatureDoesNotMatch")
+            if Gate.seen % SLOW_EVERY == 0:
+                Gate.slowed += 1
+                return self.error(503, "SlowDown")
+            if self.headers.get("If-None-Match") == "*" and self.exists():
+                return self.error(412, "PreconditionFailed")
+            status, content, headers = self.pass_on(body)
+            if Gate.seen % LOST_EVERY == 0:
+                Gate.lost += 1
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return None
+        return self.answer(status, content, headers)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = serve
+
+
+def make_database(path, rows):
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE IF NOT EXISTS mail(id INTEGER PRIMARY KEY, noise BLOB)")
+    with db:
+        db.executemany("INSERT INTO mail(noise) VALUES (randomblob(?))", ((3000,) for _ in range(rows)))
+    db.close()
+
+
+class Test:
+    def __init__(self, tool, directory, endpoint):
+        self.tool, self.directory, self.endpoint = tool, directory, endpoint
+
+    def run(self, *arguments, secret=SECRET, fails=False):
+        environment = {**os.environ, "S3_ENDPOINT": self.endpoint, "S3_REGION": REGION,
+                       "AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": secret}
+        environment.pop("AWS_SESSION_TOKEN", None)
+        done = subprocess.run([self.tool, *arguments], capture_output=True, text=True, env=environment,
+                              timeout=STEP_SECONDS_MAX, check=False)
+        if (done.returncode != 0) != fails:
+            raise AssertionError(f"{arguments}: {done.stdout} {done.stderr.strip()}")
+        assert secret not in done.stdout + done.stderr or secret == ACCESS
+        return done.stderr if fails else done.stdout
+
+    def check(self):
+        repository, database = f"s3://{BUCKET}/some/where", os.path.join(self.directory, "mail.db")
+        make_database(database, 4500)  # more than two parts
+        full = json.loads(self.run("backup", repository, "mail", database, "10", "full"))
+        assert full["bytes_stored"] > 2 * 5 * 1024 * 1024, full["bytes_stored"]
+        make_database(database, 10)
+        increment = json.loads(self.run("backup", repository, "mail", database, "20", "incremental"))
+        output = os.path.join(self.directory, "restored.db")
+        self.run("restore", repository, "mail", output)
+        assert filecmp.cmp(database, output, shallow=False), "what was restored differs"
+        for backup in (full, increment):
+            self.run("verify", repository, "mail", backup["id"])
+        said = self.run("verify", repository, "mail", full["id"], secret="anotherkey", fails=True)
+        assert "status 403" in said and "credentials" in said, said
+        print(f"{full['bytes_stored']} bytes in parts, an increment of {increment['bytes_stored']}; restored equal; "
+              f"{Gate.seen} requests, {Gate.slowed} slowed down, {Gate.lost} answers lost, "
+              f"{Gate.refused} refused signatures")
+        assert Gate.slowed > 2 and Gate.lost > 2 and Gate.refused > 0
+
+
+def main():
+    tool, cache = sys.argv[1:3]
+    program = installed(cache)
+    with tempfile.TemporaryDirectory(prefix="understudy-s3-") as directory:
+        Gate.server_port_behind = free_port()
+        log = open(os.path.join(directory, "s3rver.log"), "w", encoding="utf-8")
+        behind = subprocess.Popen(
+            ["node", program, "--directory", os.path.join(directory, "data"), "--port", str(Gate.server_port_behind),
+             "--configure-bucket", BUCKET], stdout=log, stderr=log)
+        gate = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gate)
+        threading.Thread(target=gate.serve_forever, daemon=True).start()
+        try:
+            end = time.monotonic() + STEP_SECONDS_MAX
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", Gate.server_port_behind), timeout=1).close()
+                    break
+                except OSError:
+                    if behind.poll() is not None or time.monotonic() > end:
+                        raise AssertionError("s3rver does not start: " + open(log.name, encoding="utf-8").read()) from None
+                    threading.Event().wait(0.1)
+            Test(tool, directory, f"http://127.0.0.1:{gate.server_address[1]}").check()
+        finally:
+            gate.shutdown()
+            behind.kill()
+            behind.wait()
+            log.close()
+
+
+main()
