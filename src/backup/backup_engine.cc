@@ -104,7 +104,8 @@ BackupResult RunFull(env::Env& env, Executor& executor, const Repository& reposi
 BackupResult RunBackup(env::Env& env, Executor& executor, const Repository& repository,
                        SnapshotSource& source, const BackupOptions& options) {
   std::string no_base;
-  if (IsIncrement(options.type)) {
+  // Archived states are the archive writer's (archive_writer.h).
+  if (IsIncrement(options.type) && options.type != BackupType::kLog) {
     IncrementBackup increment(env, executor, repository, source, options);
     BackupResult result = increment.Run();
     if (increment.no_base().ok() || !options.or_full) return result;

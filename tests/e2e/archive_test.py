@@ -49,7 +49,7 @@ class Archive(BackupCase):
         return sorted(found)
 
     def position(self):
-        return self.lab.status("orders")["position"]["seq"]
+        return self.lab.status("orders")["position"]
 
     def wait_archived(self, count):
         """The application writes on until so many states are archived."""
