@@ -11,10 +11,10 @@ import json
 import os
 import sqlite3
 import sys
-import time
 import unittest
 
 from backup_types_test import BackupCase
+from failover_test import wait_until
 from restore_test import content
 
 LIMIT_S = 60
@@ -53,11 +53,11 @@ class Archive(BackupCase):
 
     def wait_archived(self, count):
         """The application writes on until so many states are archived."""
-        end = time.monotonic() + LIMIT_S
-        while len(self.archived()) < count:
-            self.assertLess(time.monotonic(), end, self.lab.ok("events"))
+        def written_on():
             self.write()
-            time.sleep(0.05)  # a rate
+            return len(self.archived()) >= count
+        if len(self.archived()) < count:
+            wait_until(written_on, f"{count} states are archived", LIMIT_S)
 
     def restored(self, *options):
         output = os.path.join(self.lab.temp.name, "restored.db")
@@ -122,10 +122,7 @@ class Archive(BackupCase):
             self.assertEqual(content(copy["path"]), good, copy["server"])
 
     def wait_until_archived(self, seq):
-        end = time.monotonic() + LIMIT_S
-        while max(found for _, found, _, _ in self.archived()) < seq:
-            self.assertLess(time.monotonic(), end, self.lab.ok("events"))
-            time.sleep(0.05)  # of polling
+        wait_until(lambda: max(found for _, found, _, _ in self.archived()) >= seq, f"{seq} is archived", LIMIT_S)
 
 
 if __name__ == "__main__":

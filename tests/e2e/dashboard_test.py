@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 
+from npm_package import installed, skip
+
 PACKAGE, VERSION = 'playwright-core', '1.65.1'
 DEADLINE = 60
 BROWSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'dashboard', 'browse.mjs')
@@ -27,26 +29,6 @@ BROWSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'dashboard', '
 
 class Failed(Exception):
     pass
-
-
-def skip(reason):
-    print(f'skipped: {reason}')
-    sys.exit(77)
-
-
-def library(cache):
-    """The folder of playwright-core, installed into `cache` at the first run."""
-    path = os.path.join(cache, 'node_modules', PACKAGE)
-    if not os.path.exists(path):
-        os.makedirs(cache, exist_ok=True)
-        try:
-            done = subprocess.run(['npm', 'install', '--prefix', cache, '--no-audit', '--no-fund', '--ignore-scripts',
-                                   f'{PACKAGE}@{VERSION}'], capture_output=True, text=True, timeout=120, check=False)
-        except subprocess.TimeoutExpired:
-            skip(f'npm did not bring {PACKAGE} within 120 s')
-        if done.returncode != 0 or not os.path.exists(path):
-            skip(f'npm cannot bring {PACKAGE}@{VERSION}: {done.stderr.strip().splitlines()[-1:]}')
-    return path
 
 
 def run(command, lab, *arguments):
@@ -71,7 +53,7 @@ def main():
     for name in ('chromium', 'node', 'npm'):
         if shutil.which(name) is None:
             skip(f'there is no {name} here')
-    playwright = library(os.path.abspath(sys.argv[2]))
+    playwright = installed(os.path.abspath(sys.argv[2]), PACKAGE, VERSION, options=['--ignore-scripts'])
     command = os.path.abspath(sys.argv[1])
     directory = tempfile.mkdtemp(prefix='understudy-dashboard-')
     lab = os.path.join(directory, 'lab')

@@ -16,7 +16,6 @@ import http.client
 import http.server
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -25,35 +24,13 @@ import tempfile
 import threading
 import time
 
+from npm_package import installed
+
 PACKAGE, VERSION = "s3rver", "3.7.1"
-SKIPPED = 77
 STEP_SECONDS_MAX = 120
 ACCESS, SECRET = "S3RVER", "S3RVER"  # the server's own
 REGION, BUCKET = "eu-test-1", "backups"
 SLOW_EVERY, LOST_EVERY = 20, 31
-
-
-def skip(reason):
-    print(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
-
-def installed(cache):
-    path = os.path.join(cache, "node_modules", PACKAGE, "bin", "s3rver.js")
-    if os.path.exists(path):
-        return path
-    if not shutil.which("npm"):
-        skip("npm is not installed")
-    os.makedirs(cache, exist_ok=True)
-    try:
-        done = subprocess.run(
-            ["npm", "install", "--prefix", cache, "--no-audit", "--no-fund", f"{PACKAGE}@{VERSION}"],
-            capture_output=True, text=True, timeout=STEP_SECONDS_MAX, check=False)
-    except subprocess.TimeoutExpired:
-        skip(f"npm did not bring {PACKAGE} within {STEP_SECONDS_MAX} s")
-    if done.returncode != 0 or not os.path.exists(path):
-        skip(f"npm cannot bring {PACKAGE}@{VERSION}: {done.stderr.strip().splitlines()[-1:]}")
-    return path
 
 
 def free_port():
@@ -234,7 +211,7 @@ def check_group(understudy, directory, endpoint):
 
 def main():
     tool, cache, understudy = sys.argv[1:4]
-    program = installed(cache)
+    program = installed(cache, PACKAGE, VERSION, os.path.join("bin", "s3rver.js"))
     with tempfile.TemporaryDirectory(prefix="understudy-s3-") as directory:
         Gate.server_port_behind = free_port()
         log = open(os.path.join(directory, "s3rver.log"), "w", encoding="utf-8")
