@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "backup/backup_chain.h"
+#include "backup/describe.h"
 #include "backup/increment_file.h"
 #include "backup/ltx_reader.h"
+#include "backup/page_difference.h"
 #include "backup/page_hashes.h"
-#include "backup/snapshot_scan.h"
 #include "backup/stored_chain.h"
 
 namespace understudy::backup {
@@ -73,22 +73,11 @@ void ArchiveWriter::Forget() {
 }
 
 BackupDocument ArchiveWriter::Describe(const SnapshotSource& source) const {
-  const SnapshotOrigin origin = source.origin();
-  const log::LogEnd at = source.at();
-  BackupDocument document;
+  BackupDocument document = DescribeSnapshot(source);
   document.type = BackupType::kLog;
   document.started = env_.WallNow();
   document.id = MakeBackupId(document.started, document.type, env_.Random());
   document.software = software_;
-  document.database_name = origin.database_name;
-  document.database = origin.database;
-  document.server = origin.server;
-  document.role = origin.role;
-  document.position = at.position;
-  document.commit_time = at.commit_time;
-  document.page_size = source.page_size();
-  document.pages = source.pages();
-  document.checksum = at.checksum;
   return document;
 }
 
@@ -103,7 +92,9 @@ base::Status ArchiveWriter::FollowBackups(const BackupDocument& now) {
   std::vector<std::string> names;
   for (const store::ObjectInfo& object : there.objects) names.push_back(object.name);
   if (tail_ && names == backup_names_) return {};
-  auto good = repository_.Good(database_);
+  const auto list = repository_.List(database_);
+  const auto good = list.ok() ? repository_.Good(database_, *list)
+                              : base::Result<std::vector<BackupDocument>>(list.status());
   if (good.status().code() == base::Code::kNotFound) needs_root_ = true;
   RETURN_IF_ERROR(good.status());
   const BackupDocument* root = nullptr;
@@ -119,13 +110,12 @@ base::Status ArchiveWriter::FollowBackups(const BackupDocument& now) {
         fmt::format("{} has no full or incremental backup of {} that {} could follow",
                     repository_.name(), database_, base::ToString(now.position)));
   }
-  if (!tail_ || tail_->position < root->position) RETURN_IF_ERROR(TakeRoot(*root));
+  if (!tail_ || tail_->position < root->position) RETURN_IF_ERROR(TakeRoot(*root, *list));
   backup_names_ = std::move(names);
   return {};
 }
 
-base::Status ArchiveWriter::TakeRoot(const BackupDocument& root) {
-  ASSIGN_OR_RETURN(const BackupList list, repository_.List(database_));
+base::Status ArchiveWriter::TakeRoot(const BackupDocument& root, const BackupList& list) {
   auto hashes = PageHashesOf(executor_, repository_, list, root);
   if (hashes.status().code() == base::Code::kCorruption) needs_root_ = true;
   RETURN_IF_ERROR(hashes.status().WithContext(fmt::format("following backup {}", root.id)));
@@ -156,7 +146,8 @@ base::Status ArchiveWriter::FollowArchive(const BackupDocument& now) {
   if (known == since->end()) {
     // Another writer went on from an earlier state.
     ASSIGN_OR_RETURN(const BackupDocument root, repository_.Find(database_, root_));
-    RETURN_IF_ERROR(TakeRoot(root));
+    ASSIGN_OR_RETURN(const BackupList list, repository_.List(database_));
+    RETURN_IF_ERROR(TakeRoot(root, list));
     for (const BackupDocument& archived : *since) RETURN_IF_ERROR(Apply(archived));
     return {};
   }
@@ -189,47 +180,24 @@ base::Status ArchiveWriter::Apply(const BackupDocument& archived) {
   return {};
 }
 
-base::Result<std::vector<uint64_t>> ArchiveWriter::HashesOf(SnapshotSource& source,
-                                                            const BackupDocument& document) const {
-  std::vector<uint64_t> hashes = source.TakeHashes();
-  if (hashes.size() != document.pages || !MatchesDocument(hashes, document)) {
-    RETURN_IF_ERROR(ScanSnapshot(source, "comparing", {}, {}, &hashes));
-  }
-  const uint32_t lock_page = LockPage(document.page_size);
-  if (lock_page <= hashes.size()) hashes[lock_page - 1] = 0;
-  return hashes;
-}
-
-std::vector<uint32_t> ArchiveWriter::PagesToStore(const std::vector<uint64_t>& hashes,
-                                                  uint32_t page_size) const {
-  std::vector<uint32_t> pages = {1};  // a file with no page is none
-  for (uint32_t page = 2; page <= hashes.size(); ++page) {
-    const bool same = page <= hashes_.size() && hashes[page - 1] == hashes_[page - 1];
-    if (!same && page != LockPage(page_size)) pages.push_back(page);
-  }
-  return pages;
-}
-
 base::Status ArchiveWriter::Store(SnapshotSource& source, BackupDocument& document) {
   const base::SteadyTime began = env_.Now();
-  ASSIGN_OR_RETURN(std::vector<uint64_t> hashes, HashesOf(source, document));
-  const std::vector<uint32_t> pages = PagesToStore(hashes, document.page_size);
+  ASSIGN_OR_RETURN(std::vector<uint64_t> hashes, SnapshotHashes(source, document, {}));
+  PageDifference difference(hashes);
+  difference.From(hashes_);
+  const std::vector<uint32_t> pages = difference.Pages(document.page_size);
   BackupFile file;
   file.path = ArchiveDataKey(database_, root_, document.id);
   file.min_txid = tail_->position.seq.value + 1;
   file.max_txid = document.position.seq.value;
-  const LtxHeader header{.page_size = document.page_size,
-                         .commit = document.pages,
-                         .min_txid = file.min_txid,
-                         .max_txid = file.max_txid,
-                         .timestamp_ms = std::max<int64_t>(document.commit_time.unix_ms, 0)};
-  ASSIGN_OR_RETURN(const std::unique_ptr<store::Upload> upload,
-                   repository_.store().Begin({.key = file.path,
-                                              .temporary = file.path + ".partial",
-                                              .modified = document.commit_time}));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<store::Upload> upload,
+      repository_.store().Begin({.key = file.path,
+                                 .temporary = file.path + std::string(store::kPartialSuffix),
+                                 .modified = document.commit_time}));
   ASSIGN_OR_RETURN(const IncrementSums sums, StoreIncrement(*upload, source,
                                                             {.document = document,
-                                                             .header = header,
+                                                             .header = HeaderOf(document, file),
                                                              .pages = pages,
                                                              .base_hashes = hashes_,
                                                              .hashes = hashes,
@@ -238,18 +206,8 @@ base::Status ArchiveWriter::Store(SnapshotSource& source, BackupDocument& docume
   file.crc64 = sums.crc64;
   file.xxh3_128 = sums.xxh3_128;
   document.base = tail_->id;
-  document.files = {file};
-  document.completed = env_.WallNow();
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(env_.Now() - began);
-  document.duration_ms = static_cast<uint64_t>(std::max<int64_t>(took.count(), 0));
   document.bytes_pages = uint64_t{pages.size()} * document.page_size;
-  document.bytes_stored = file.bytes;
-  document.bytes_per_second =
-      document.bytes_pages * 1000 / std::max<uint64_t>(document.duration_ms, 1);
-  document.verification = {.state = VerificationState::kGood,
-                           .at = document.completed,
-                           .method = std::string(kMethodReadBack),
-                           .message = ""};
+  Complete(document, file, env_.WallNow(), env_.Now() - began, kMethodReadBack);
   RETURN_IF_ERROR(upload->Publish(/*replace=*/false));
   const ArchivedState state{.position = document.position,
                             .commit_time = document.commit_time,

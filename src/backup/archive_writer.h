@@ -47,12 +47,9 @@ class ArchiveWriter {
   base::Status Follow(const BackupDocument& now);
   base::Status FollowBackups(const BackupDocument& now);
   base::Status FollowArchive(const BackupDocument& now);
-  base::Status TakeRoot(const BackupDocument& root);
+  base::Status TakeRoot(const BackupDocument& root, const BackupList& list);
   base::Status Apply(const BackupDocument& archived);
   base::Status Store(SnapshotSource& source, BackupDocument& document);
-  std::vector<uint32_t> PagesToStore(const std::vector<uint64_t>& hashes, uint32_t page_size) const;
-  base::Result<std::vector<uint64_t>> HashesOf(SnapshotSource& source,
-                                               const BackupDocument& document) const;
   void Forget();
 
   env::Env& env_;

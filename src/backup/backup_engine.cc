@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "backup/backup_run.h"
+#include "backup/describe.h"
 #include "backup/full_transfer.h"
 #include "backup/increment_backup.h"
 #include "backup/ltx_reader.h"
@@ -78,7 +79,7 @@ base::Status FullBackup::Transfer() {
   RETURN_IF_ERROR(BeginUpload());
   FullTransfer transfer(*upload_, source_, repository_.FilePath(file_), options_.progress,
                         executor_.workers());
-  RETURN_IF_ERROR(transfer.Begin(Header()));
+  RETURN_IF_ERROR(transfer.Begin(HeaderOf(document_, file_)));
   RETURN_IF_ERROR(transfer.Run(executor_));
   RETURN_IF_ERROR(transfer.Finish());
   hashes_ = transfer.TakeHashes();

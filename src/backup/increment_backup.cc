@@ -5,10 +5,11 @@
 
 #include <algorithm>
 
+#include "backup/describe.h"
 #include "backup/increment_file.h"
 #include "backup/ltx_reader.h"
+#include "backup/page_difference.h"
 #include "backup/page_hashes.h"
-#include "backup/snapshot_scan.h"
 #include "backup/stored_chain.h"
 
 namespace understudy::backup {
@@ -24,7 +25,7 @@ base::Status IncrementBackup::Store() {
   no_base_ = FindBase();
   RETURN_IF_ERROR(no_base_);
   phase_ = Phase::kTransfer;
-  RETURN_IF_ERROR(Compare());
+  ASSIGN_OR_RETURN(hashes_, SnapshotHashes(source_, document_, options_.progress));
   const BackupDocument& base = chain_.back();
   if (base.position.seq == at_.position.seq) return {};  // CheckHistory: it is the same state
   file_.min_txid = base.position.seq.value + 1;
@@ -55,42 +56,22 @@ base::Status IncrementBackup::FindBase() {
   return status.WithContext(fmt::format("it would be based on backup {}", document_.base));
 }
 
-base::Status IncrementBackup::Compare() {
-  hashes_ = source_.TakeHashes();
-  if (hashes_.size() == document_.pages && MatchesDocument(hashes_, document_)) {
-    const uint32_t lock_page = LockPage(document_.page_size);  // never stored, as in a scan
-    if (lock_page <= hashes_.size()) hashes_[lock_page - 1] = 0;
-    return {};
-  }
-  return ScanSnapshot(source_, "comparing", options_.progress, {}, &hashes_);
-}
-
 // Litestream chooses files by their numbers alone: it may apply this one to any stored state
 // between its base and itself, so what differs from those is stored too.
 base::Result<std::vector<uint32_t>> IncrementBackup::PagesToStore() {
-  std::vector<bool> differs(hashes_.size());
-  const auto compare = [&](const std::vector<uint64_t>& then) {
-    for (size_t i = 0; i < hashes_.size(); ++i) {
-      if (i >= then.size() || hashes_[i] != then[i]) differs[i] = true;
-    }
-  };
-  compare(base_hashes_);
+  PageDifference difference(hashes_);
+  difference.From(base_hashes_);
   const base::Seq from = chain_.back().position.seq;
   for (const BackupDocument& other : list_.backups) {
     if (other.position.seq <= from || other.position.seq >= at_.position.seq) continue;
     const auto then = PageHashesOf(executor_, repository_, list_, other);
     if (then.ok()) {
-      compare(*then);
+      difference.From(*then);
     } else if (!IsDamage(then.status())) {  // a damaged one cannot be restored by anybody
       return then.status();
     }
   }
-  differs[0] = true;  // a file with no page is none
-  std::vector<uint32_t> pages;
-  for (uint32_t page = 1; page <= hashes_.size(); ++page) {
-    if (differs[page - 1] && page != LockPage(document_.page_size)) pages.push_back(page);
-  }
-  return pages;
+  return difference.Pages(document_.page_size);
 }
 
 // Another differential backup with this base may have been taken at this position.
@@ -104,7 +85,7 @@ base::Status IncrementBackup::TakeExisting(const std::vector<uint32_t>& pages) {
   auto file = LtxFile::Open(std::move(opened), path);
   base::Status status = file.ok() ? file.value()->CheckIncrement() : file.status();
   std::vector<uint64_t> hashes = base_hashes_;
-  if (status.ok() && file.value()->header() == Header()) {
+  if (status.ok() && file.value()->header() == HeaderOf(document_, file_)) {
     auto sum = ScanIncrement(
         *file.value(), {.phase = "verifying", .progress = options_.progress, .sink = {}}, hashes);
     status = sum.status();
@@ -131,7 +112,7 @@ base::Status IncrementBackup::Upload(const std::vector<uint32_t>& pages) {
   RETURN_IF_ERROR(BeginUpload());
   ASSIGN_OR_RETURN(const IncrementSums sums, StoreIncrement(*upload_, source_,
                                                             {.document = document_,
-                                                             .header = Header(),
+                                                             .header = HeaderOf(document_, file_),
                                                              .pages = pages,
                                                              .base_hashes = base_hashes_,
                                                              .hashes = hashes_,

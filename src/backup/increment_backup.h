@@ -30,7 +30,6 @@ class IncrementBackup final : public BackupRun {
  private:
   base::Status Store() override;
   base::Status FindBase();
-  base::Status Compare();
   // Ascending; never empty.
   base::Result<std::vector<uint32_t>> PagesToStore();
   base::Status TakeExisting(const std::vector<uint32_t>& pages);

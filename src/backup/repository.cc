@@ -27,7 +27,6 @@ constexpr std::string_view kLockName = "backup.lock";
 constexpr std::string_view kDocumentSuffix = ".json";
 constexpr std::string_view kKeepSuffix = ".keep";
 constexpr std::string_view kPendingSuffix = ".json.pending";  // of earlier versions
-constexpr std::string_view kPartialSuffix = ".ltx.partial";
 constexpr uint64_t kMarkBytesMax = 64 << 10;
 constexpr std::array kLtxLevels = {kLtxIncrementalLevel, kLtxDifferentialLevel, kLtxSnapshotLevel};
 
@@ -152,7 +151,7 @@ base::Status Repository::CheckMark() const {
 }
 
 std::string Repository::PartialKey(const std::string& database, const std::string& id) const {
-  return fmt::format("{}/partial/{}{}", database, id, kPartialSuffix);
+  return fmt::format("{}/partial/{}.ltx{}", database, id, store::kPartialSuffix);
 }
 std::string Repository::DocumentKey(const std::string& database, const std::string& id) const {
   return fmt::format("{}/backups/{}{}", database, id, kDocumentSuffix);
@@ -224,6 +223,11 @@ base::Result<BackupDocument> Repository::Find(const std::string& database,
 
 base::Result<std::vector<BackupDocument>> Repository::Good(const std::string& database) const {
   ASSIGN_OR_RETURN(const BackupList list, List(database));
+  return Good(database, list);
+}
+
+base::Result<std::vector<BackupDocument>> Repository::Good(const std::string& database,
+                                                           const BackupList& list) const {
   std::vector<BackupDocument> good;
   for (const BackupDocument& document : list.backups) {
     if (SeemsGood(list, document)) good.push_back(document);

@@ -91,6 +91,9 @@ class Repository {
   base::Result<BackupDocument> Find(const std::string& database, const std::string& id) const;
   // Those of whose chain nothing is missing and no verification failed, by position, then start.
   base::Result<std::vector<BackupDocument>> Good(const std::string& database) const;
+  // The same of a list that is at hand.
+  base::Result<std::vector<BackupDocument>> Good(const std::string& database,
+                                                 const BackupList& list) const;
   // The newest backup (by position, then start) of whose chain nothing is missing and no
   // verification failed.
   base::Result<BackupDocument> NewestGood(const std::string& database) const;
