@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "server/admin.h"
 #include "server/ask_peers.h"
+#include "server/backup_messages.h"
 #include "server/log_rules.h"
 
 namespace understudy::server {
@@ -113,9 +114,7 @@ v1::BackupSessionStatus StatusOfSession(const std::string& server, const BackupS
   Fill(session.writer(), writer);
   writer->set_server(server);
   writer->set_database(session.options().database);
-  status.mutable_progress()->set_phase(view.progress.phase);
-  status.mutable_progress()->set_bytes_done(view.progress.bytes_done);
-  status.mutable_progress()->set_bytes_total(view.progress.bytes_total);
+  FillProgress(view.progress, status.mutable_progress());
   status.set_waiting_for(view.waiting_for);
   status.mutable_at()->set_term(view.at.term.value);
   status.mutable_at()->set_seq(view.at.seq.value);
