@@ -29,12 +29,6 @@ struct Arguments {
   std::optional<base::Duration> wait;
 };
 
-base::Progress ToProgress(const v1::ProgressUpdate& update) {
-  return {.phase = update.phase(),
-          .bytes_done = update.bytes_done(),
-          .bytes_total = update.bytes_total()};
-}
-
 std::string Summary(const Json& backup, std::string_view done) {
   const auto ms = backup["duration_ms"].get<int64_t>();
   const auto size = backup["size"].get<uint64_t>();
@@ -68,7 +62,7 @@ base::Result<Json> TakeBackup(Context& context, rpc::AdminClient& client,
     attempt.server = message.server();
     attempt.not_here = message.not_here();
     attempt.began = true;
-    if (message.has_progress()) view.Update(ToProgress(message.progress()));
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_result()) {
       result = BackupJson(message.result());
       note = message.result().note();
@@ -212,7 +206,7 @@ base::Status Verify(Context& context, const Arguments& arguments) {
   std::optional<Json> result;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client->VerifyBackup(request, [&](const v1::VerifyBackupResponse& message) {
-    if (message.has_progress()) view.Update(ToProgress(message.progress()));
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_result()) result = BackupJson(message.result());
     return true;
   }));

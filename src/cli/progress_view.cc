@@ -138,6 +138,12 @@ void ProgressView::Draw(const base::Progress& progress, base::SteadyTime now) {
   }
 }
 
+void ProgressView::Update(const v1::ProgressUpdate& progress) {
+  Update(base::Progress{.phase = progress.phase(),
+                        .bytes_done = progress.bytes_done(),
+                        .bytes_total = progress.bytes_total()});
+}
+
 void ProgressView::Finish() {
   if (pending_ && drawn_) Draw(last_, env_.Now());
   if (line_open_) output_.ErrorText("\n");

@@ -27,12 +27,6 @@ v1::RestoreInPlaceRequest RequestOf(const InPlaceArguments& arguments) {
   return request;
 }
 
-void Show(ProgressView& view, const v1::ProgressUpdate& progress) {
-  view.Update({.phase = progress.phase(),
-               .bytes_done = progress.bytes_done(),
-               .bytes_total = progress.bytes_total()});
-}
-
 base::Result<v1::RestorePlan> Plan(rpc::AdminClient& client, v1::RestoreInPlaceRequest request) {
   request.set_dry_run(true);
   v1::RestorePlan plan;
@@ -66,7 +60,7 @@ base::Result<v1::Backup> TakeCopy(Context& context, rpc::AdminClient& client,
   v1::Backup taken;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client.RunBackup(request, [&](const v1::RunBackupResponse& message) {
-    if (message.has_progress()) Show(view, message.progress());
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_result()) taken = message.result();
     return true;
   }));
@@ -144,7 +138,7 @@ base::Status RestoreInPlace(Context& context, const InPlaceArguments& arguments)
   v1::ReplacedContent replaced;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client->RestoreInPlace(request, [&](const v1::RestoreInPlaceResponse& message) {
-    if (message.has_progress()) Show(view, message.progress());
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_replaced()) replaced = message.replaced();
     return true;
   }));

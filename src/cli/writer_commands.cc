@@ -95,9 +95,7 @@ class BetestView {
       if (!waiting_.empty()) context_.output().Note("waiting for " + waiting_);
     }
     if (status.progress().bytes_total() > 0 && !status.ready() && !status.ended()) {
-      progress_.Update({.phase = status.progress().phase(),
-                        .bytes_done = status.progress().bytes_done(),
-                        .bytes_total = status.progress().bytes_total()});
+      progress_.Update(status.progress());
     }
   }
   void Print(const std::string& text) {
