@@ -20,7 +20,7 @@ UNIT_TESTS := testing_test $(sort $(foreach f,$(wildcard src/*/*_test.cc),$(notd
 PLANTED_TESTS := sim_test $(filter-out testing_test base_test cli_test etcd_test rpc_test tls_test web_test env_test,$(UNIT_TESTS))
 CXX_FILES = $(shell git ls-files -- 'src/*.cc' 'src/*.h' 'apps/*.cc' 'testing/*.cc' 'testing/*.h' 'tests/*.cc' 'tests/*.h' 'bench/*.cc' 'bench/*.h')
 
-.PHONY: build planted soak test demo bench format tidy asan tsan clang fuzz clean help deps configure
+.PHONY: build deb planted soak test demo bench format tidy asan tsan clang fuzz clean help deps configure
 
 build: configure  ## build the daemon, the command and the tests (installs what is missing)
 	@cmake --build $(BUILD) -j$(JOBS)
@@ -35,6 +35,9 @@ test: build  ## build, then run all tests
 
 demo: build  ## build, then show a group at work (under a minute)
 	@tools/demo
+
+deb: build  ## build, then make Debian packages in build/deb
+	@packaging/build-deb $(BUILD) build/deb
 
 bench: build  ## build, then measure
 	@for program in $(BUILD)/bench/*_bench; do echo "== $$program"; "$$program"; done

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "backup/archive.h"
+
 namespace understudy::backup {
 namespace {
 
@@ -48,6 +50,21 @@ const BackupDocument* FirstFailed(const BackupChain& chain) {
   return nullptr;
 }
 
+base::Result<BackupChain> ChainOfArchived(const Repository& repository,
+                                          const BackupDocument& document) {
+  const std::string& database = document.database_name;
+  ASSIGN_OR_RETURN(const ArchivedState state, FindArchived(repository, database, document.id));
+  ASSIGN_OR_RETURN(const std::vector<BackupDocument> since,
+                   ArchivedSince(repository, database, state));
+  ASSIGN_OR_RETURN(const BackupDocument root, repository.Find(database, state.root));
+  ASSIGN_OR_RETURN(BackupChain chain, ChainOf(repository, root));
+  for (const BackupDocument& increment : since) {
+    RETURN_IF_ERROR(CheckLink(chain.back(), increment));
+    chain.push_back(increment);
+  }
+  return chain;
+}
+
 }  // namespace
 
 base::Result<BackupChain> ChainOf(const BackupList& list, const BackupDocument& document) {
@@ -73,6 +90,7 @@ base::Result<BackupChain> ChainOf(const BackupList& list, const BackupDocument& 
 
 base::Result<BackupChain> ChainOf(const Repository& repository, const BackupDocument& document) {
   if (!IsIncrement(document.type)) return BackupChain{document};
+  if (document.type == BackupType::kLog) return ChainOfArchived(repository, document);
   ASSIGN_OR_RETURN(const BackupList list, repository.List(document.database_name));
   return ChainOf(list, document);
 }

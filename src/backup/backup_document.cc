@@ -8,6 +8,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "backup/archive.h"
 #include "backup/ltx_format.h"
 #include "backup/repository.h"
 #include "base/hex.h"
@@ -149,7 +150,7 @@ std::optional<VerificationState> VerificationStateFromName(std::string_view name
   return static_cast<VerificationState>(found - kVerificationNames.begin());
 }
 
-base::Result<BackupFile> FileFromJson(const Json& object, const std::string& database) {
+base::Result<BackupFile> FileFromJson(const Json& object, const BackupDocument& d) {
   Fields fields(object, "files.");
   BackupFile file{.path = fields.Text("path"),
                   .bytes = fields.Number("bytes"),
@@ -161,11 +162,11 @@ base::Result<BackupFile> FileFromJson(const Json& object, const std::string& dat
                   .reused = fields.Flag("reused")};
   RETURN_IF_ERROR(fields.status());
   // A document cannot name a file outside its own database.
-  const std::string expected = fmt::format("{}/ltx/{}/{}", database, file.level,
-                                           LtxFileName({file.min_txid, file.max_txid}));
-  if (file.path != expected) {
-    return base::Corruption(fmt::format("file {} should be {}", file.path, expected));
-  }
+  const std::string expected =
+      LtxFilePath(d.database_name, file.level, file.min_txid, file.max_txid);
+  const bool right = d.type == BackupType::kLog ? IsArchiveDataKey(file.path, d.database_name, d.id)
+                                                : file.path == expected;
+  if (!right) return base::Corruption(fmt::format("file {} should be {}", file.path, expected));
   return file;
 }
 
@@ -251,7 +252,7 @@ base::Status ReadTop(const Json& root, BackupDocument& d) {
         fmt::format("{} files are not {} to {}", files->size(), files_min, kDocumentFilesMax));
   }
   for (const Json& file : *files) {
-    ASSIGN_OR_RETURN(BackupFile parsed, FileFromJson(file, d.database_name));
+    ASSIGN_OR_RETURN(BackupFile parsed, FileFromJson(file, d));
     d.files.push_back(std::move(parsed));
   }
   return base::Status();

@@ -77,9 +77,10 @@ struct BackupDocument {
   Verification verification;
 };
 
-// Incremental or differential: cannot be restored without its base.
+// Incremental, differential or of the archive: cannot be restored without its base.
 inline bool IsIncrement(BackupType type) {
-  return type == BackupType::kIncremental || type == BackupType::kDifferential;
+  return type == BackupType::kIncremental || type == BackupType::kDifferential ||
+         type == BackupType::kLog;
 }
 
 std::string ToJson(const BackupDocument& document);  // indented, ends with a new line

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "backup/backup_run.h"
+#include "backup/describe.h"
 #include "backup/full_transfer.h"
 #include "backup/increment_backup.h"
 #include "backup/ltx_reader.h"
@@ -78,7 +79,7 @@ base::Status FullBackup::Transfer() {
   RETURN_IF_ERROR(BeginUpload());
   FullTransfer transfer(*upload_, source_, repository_.FilePath(file_), options_.progress,
                         executor_.workers());
-  RETURN_IF_ERROR(transfer.Begin(Header()));
+  RETURN_IF_ERROR(transfer.Begin(HeaderOf(document_, file_)));
   RETURN_IF_ERROR(transfer.Run(executor_));
   RETURN_IF_ERROR(transfer.Finish());
   hashes_ = transfer.TakeHashes();
@@ -104,7 +105,8 @@ BackupResult RunFull(env::Env& env, Executor& executor, const Repository& reposi
 BackupResult RunBackup(env::Env& env, Executor& executor, const Repository& repository,
                        SnapshotSource& source, const BackupOptions& options) {
   std::string no_base;
-  if (IsIncrement(options.type)) {
+  // Archived states are the archive writer's (archive_writer.h).
+  if (IsIncrement(options.type) && options.type != BackupType::kLog) {
     IncrementBackup increment(env, executor, repository, source, options);
     BackupResult result = increment.Run();
     if (increment.no_base().ok() || !options.or_full) return result;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "backup/describe.h"
 #include "backup/page_codec.h"
 #include "backup/page_hashes.h"
 #include "backup/stored_chain.h"
@@ -75,24 +76,15 @@ base::Status BackupRun::RunSteps() {
 }
 
 base::Status BackupRun::Describe() {
-  const SnapshotOrigin origin = source_.origin();
+  document_ = DescribeSnapshot(source_);
   document_.type = options_.type;
   document_.started = env_.WallNow();
   document_.id = options_.id.empty()
                      ? MakeBackupId(document_.started, document_.type, env_.Random())
                      : options_.id;
   document_.software = options_.software;
-  document_.database_name = origin.database_name;
-  document_.database = origin.database;
-  document_.server = origin.server;
-  document_.role = origin.role;
-  document_.position = at_.position;
-  document_.commit_time = at_.commit_time;
-  document_.page_size = source_.page_size();
-  document_.pages = source_.pages();
-  document_.checksum = at_.checksum;
-  document_.bytes_pages = static_cast<uint64_t>(source_.pages()) * source_.page_size();
-  RETURN_IF_ERROR(base::CheckName("database name", origin.database_name));
+  document_.bytes_pages = uint64_t{document_.pages} * document_.page_size;
+  RETURN_IF_ERROR(base::CheckName("database name", document_.database_name));
   if (!log::IsPageSize(document_.page_size) || document_.pages == 0) {
     return base::InvalidArgument(fmt::format("{} pages of {} bytes are not a database",
                                              document_.pages, document_.page_size));
@@ -149,20 +141,12 @@ base::Status BackupRun::BeginUpload() {
                        {.key = file_.path,
                         .temporary = repository_.PartialKey(document_.database_name, document_.id),
                         // Litestream takes the time of a file from here.
-                        .modified = base::WallTime{Header().timestamp_ms}}));
+                        .modified = base::WallTime{HeaderOf(document_, file_).timestamp_ms}}));
   if (options_.bytes_per_second != 0) {
     upload_ = std::make_unique<store::LimitedUpload>(env_, repository_.pause(),
                                                      options_.bytes_per_second, std::move(upload_));
   }
   return {};
-}
-
-LtxHeader BackupRun::Header() const {
-  return {.page_size = document_.page_size,
-          .commit = document_.pages,
-          .min_txid = file_.min_txid,
-          .max_txid = file_.max_txid,
-          .timestamp_ms = std::max<int64_t>(document_.commit_time.unix_ms, 0)};
 }
 
 base::Status BackupRun::CheckSpace(uint32_t pages,
@@ -202,18 +186,8 @@ base::Status BackupRun::Replace(const std::string& path) {
 
 base::Status BackupRun::Publish() {
   const std::string& name = document_.database_name;
-  const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(env_.Now() - began_);
-  if (!file_.path.empty()) document_.files = {file_};
-  document_.bytes_stored = file_.bytes;
-  document_.completed = env_.WallNow();
-  document_.duration_ms = static_cast<uint64_t>(std::max<int64_t>(elapsed.count(), 0));
-  document_.bytes_per_second =
-      document_.bytes_pages * 1000 / std::max<uint64_t>(document_.duration_ms, 1);
+  Complete(document_, file_, env_.WallNow(), env_.Now() - began_, kMethodReadBack);
   document_.phase = Phase::kBackupComplete;
-  document_.verification = {.state = VerificationState::kGood,
-                            .at = document_.completed,
-                            .method = std::string(kMethodReadBack),
-                            .message = ""};
 
   RETURN_IF_ERROR(WritePageHashes(repository_, document_, hashes_));
   if (upload_ != nullptr) RETURN_IF_ERROR(upload_->Publish(replace_));

@@ -30,7 +30,6 @@ class BackupRun {
 
   // Sets upload_: of file_.
   base::Status BeginUpload();
-  LtxHeader Header() const;  // of file_
   // Predicts the size from a sample of `pages` pages, of which `nth` gives the numbers.
   base::Status CheckSpace(uint32_t pages, const std::function<base::PageNo(uint32_t)>& nth);
   // A file of this name, which no listed backup can use, may be replaced, unless a document that

@@ -30,13 +30,10 @@ class IncrementBackup final : public BackupRun {
  private:
   base::Status Store() override;
   base::Status FindBase();
-  base::Status Compare();
   // Ascending; never empty.
   base::Result<std::vector<uint32_t>> PagesToStore();
   base::Status TakeExisting(const std::vector<uint32_t>& pages);
-  base::Status Write(const std::vector<uint32_t>& pages);
-  base::Status CheckImages(uint32_t first, base::ByteView images) const;
-  base::Status ReadBack();
+  base::Status Upload(const std::vector<uint32_t>& pages);
 
   base::Status no_base_;
   BackupChain chain_;  // ends with the base

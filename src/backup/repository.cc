@@ -8,10 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "backup/archive.h"
 #include "backup/backup_chain.h"
 #include "backup/ltx_format.h"
 #include "backup/page_hashes.h"
-#include "store/directory_store.h"
+#include "store/location.h"
 
 namespace understudy::backup {
 namespace {
@@ -26,7 +27,6 @@ constexpr std::string_view kLockName = "backup.lock";
 constexpr std::string_view kDocumentSuffix = ".json";
 constexpr std::string_view kKeepSuffix = ".keep";
 constexpr std::string_view kPendingSuffix = ".json.pending";  // of earlier versions
-constexpr std::string_view kPartialSuffix = ".ltx.partial";
 constexpr uint64_t kMarkBytesMax = 64 << 10;
 constexpr std::array kLtxLevels = {kLtxIncrementalLevel, kLtxDifferentialLevel, kLtxSnapshotLevel};
 
@@ -101,9 +101,7 @@ std::string LtxFilePath(const std::string& database, uint32_t level, uint64_t mi
 }
 
 base::Result<std::unique_ptr<Repository>> Repository::Open(env::Env& env, const std::string& path) {
-  const auto about = env.Stat(path);
-  if (!about.ok()) return about.status().WithContext("backup repository");
-  auto store = store::DirectoryStore::Open(env, path);
+  auto store = store::OpenStore(env, path, /*make=*/false);
   if (!store.ok()) return store.status().WithContext("backup repository");
   return Open(env, std::move(*store));
 }
@@ -117,7 +115,7 @@ base::Result<std::unique_ptr<Repository>> Repository::Open(
 
 base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(env::Env& env,
                                                                    const std::string& path) {
-  auto store = store::DirectoryStore::Open(env, path);
+  auto store = store::OpenStore(env, path, /*make=*/true);
   if (!store.ok()) return store.status().WithContext("backup repository");
   return OpenOrCreate(env, std::move(*store));
 }
@@ -153,7 +151,7 @@ base::Status Repository::CheckMark() const {
 }
 
 std::string Repository::PartialKey(const std::string& database, const std::string& id) const {
-  return fmt::format("{}/partial/{}{}", database, id, kPartialSuffix);
+  return fmt::format("{}/partial/{}.ltx{}", database, id, store::kPartialSuffix);
 }
 std::string Repository::DocumentKey(const std::string& database, const std::string& id) const {
   return fmt::format("{}/backups/{}{}", database, id, kDocumentSuffix);
@@ -216,12 +214,20 @@ base::Result<BackupDocument> Repository::Find(const std::string& database,
   for (const UnreadableDocument& document : list.unreadable) {
     if (document.path == DocumentPath(database, id)) return document.status;
   }
+  const auto archived = FindArchived(*this, database, id);
+  if (archived.ok()) return ReadArchived(*this, database, *archived);
+  if (archived.status().code() != base::Code::kNotFound) return archived.status();
   return base::NotFound(fmt::format("the repository {} has no backup {} of {}; it has {} of it",
                                     name(), id, database, list.backups.size()));
 }
 
 base::Result<std::vector<BackupDocument>> Repository::Good(const std::string& database) const {
   ASSIGN_OR_RETURN(const BackupList list, List(database));
+  return Good(database, list);
+}
+
+base::Result<std::vector<BackupDocument>> Repository::Good(const std::string& database,
+                                                           const BackupList& list) const {
   std::vector<BackupDocument> good;
   for (const BackupDocument& document : list.backups) {
     if (SeemsGood(list, document)) good.push_back(document);
@@ -329,6 +335,7 @@ base::Status Repository::RemoveLeftovers(const std::string& database) const {
   // What a document that cannot be read may be about is left alone.
   if (!list.unreadable.empty()) return {};
   RETURN_IF_ERROR(RemoveUnlisted(database, list));
+  RETURN_IF_ERROR(RemoveArchivesWithoutRoot(*this, database, list));
   ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(folders[1]));
   for (const store::ObjectInfo& object : there.objects) {
     const std::string kept = IdOf(object.name, kKeepSuffix);

@@ -66,6 +66,7 @@ class RepositoryLock {
 
 class Repository {
  public:
+  // `path` is a location (store/location.h): a directory, or "s3://…".
   // For reading. kNotFound when there is no such directory; kInvalidArgument when it is not a
   // repository or of an unknown version.
   static base::Result<std::unique_ptr<Repository>> Open(env::Env& env, const std::string& path);
@@ -90,6 +91,9 @@ class Repository {
   base::Result<BackupDocument> Find(const std::string& database, const std::string& id) const;
   // Those of whose chain nothing is missing and no verification failed, by position, then start.
   base::Result<std::vector<BackupDocument>> Good(const std::string& database) const;
+  // The same of a list that is at hand.
+  base::Result<std::vector<BackupDocument>> Good(const std::string& database,
+                                                 const BackupList& list) const;
   // The newest backup (by position, then start) of whose chain nothing is missing and no
   // verification failed.
   base::Result<BackupDocument> NewestGood(const std::string& database) const;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ChooseBackup: which backup of a database is meant: by its id, or as the newest good one of which
-// nothing was committed after a time, or that is not after a position. What is between two backups
-// cannot be had from the repository, so the next one is told, too.
+// nothing was committed after a time, or that is not after a position. What is archived counts as a
+// backup there (archive.h). What is between two of them cannot be had from the repository, so the
+// next one is told, too.
 //
 // Times are those of the active copies' clocks at their commits. Where one was set back, a backup
 // counts as later than a time if its last commit is. Threading: pure function. Errors: kNotFound,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <optional>
 
 #include "cli/backup_exec.h"
@@ -9,6 +8,7 @@
 #include "cli/groups.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
+#include "cli/repository_argument.h"
 #include "cli/table.h"
 #include "cli/text_width.h"
 #include "cli/views.h"
@@ -28,17 +28,6 @@ struct Arguments {
   bool explain = false;
   std::optional<base::Duration> wait;
 };
-
-std::string Absolute(const std::string& path) {
-  if (path.empty()) return path;  // the server's configured repository
-  return std::filesystem::absolute(path).lexically_normal().string();
-}
-
-base::Progress ToProgress(const v1::ProgressUpdate& update) {
-  return {.phase = update.phase(),
-          .bytes_done = update.bytes_done(),
-          .bytes_total = update.bytes_total()};
-}
 
 std::string Summary(const Json& backup, std::string_view done) {
   const auto ms = backup["duration_ms"].get<int64_t>();
@@ -73,7 +62,7 @@ base::Result<Json> TakeBackup(Context& context, rpc::AdminClient& client,
     attempt.server = message.server();
     attempt.not_here = message.not_here();
     attempt.began = true;
-    if (message.has_progress()) view.Update(ToProgress(message.progress()));
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_result()) {
       result = BackupJson(message.result());
       note = message.result().note();
@@ -113,6 +102,7 @@ base::Status ExplainSource(Context& context, rpc::AdminClient& client, const Arg
   request.set_from(arguments.from);
   ASSIGN_OR_RETURN(const v1::ExplainBackupResponse answer,
                    client.ExplainBackup(request, context.TimeoutOr(rpc::kLongCallTimeout)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Json rows = Json::array();
   for (const v1::BackupCandidate& candidate : answer.candidates()) {
     rows.push_back({{"server", candidate.server()},
@@ -152,7 +142,7 @@ base::Status RunBackup(Context& context, const Arguments& arguments) {
   v1::RunBackupRequest request;
   request.set_database(arguments.database);
   request.set_from(arguments.from);
-  request.set_repository(Absolute(arguments.repository));
+  request.set_repository(AbsoluteLocation(arguments.repository));
   request.set_type(arguments.type);
   request.set_or_full(arguments.or_full);
   request.set_wait_ms(arguments.wait.value_or(kBackupWaitDefault) / std::chrono::milliseconds(1));
@@ -177,7 +167,7 @@ base::Status List(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
   v1::ListBackupsRequest request;
   request.set_database(arguments.database);
-  request.set_repository(Absolute(arguments.repository));
+  request.set_repository(AbsoluteLocation(arguments.repository));
   ASSIGN_OR_RETURN(const auto answer,
                    client->ListBackups(request, context.TimeoutOr(rpc::kLongCallTimeout)));
   Json rows = Json::array();
@@ -190,7 +180,7 @@ base::Status Show(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
   v1::ShowBackupRequest request;
   request.set_database(arguments.database);
-  request.set_repository(Absolute(arguments.repository));
+  request.set_repository(AbsoluteLocation(arguments.repository));
   request.set_id(arguments.id);
   ASSIGN_OR_RETURN(const auto answer,
                    client->ShowBackup(request, context.TimeoutOr(rpc::kLongCallTimeout)));
@@ -212,12 +202,12 @@ base::Status Verify(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
   v1::VerifyBackupRequest request;
   request.set_database(arguments.database);
-  request.set_repository(Absolute(arguments.repository));
+  request.set_repository(AbsoluteLocation(arguments.repository));
   request.set_id(arguments.id);
   std::optional<Json> result;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client->VerifyBackup(request, [&](const v1::VerifyBackupResponse& message) {
-    if (message.has_progress()) view.Update(ToProgress(message.progress()));
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_result()) result = BackupJson(message.result());
     return true;
   }));

@@ -85,9 +85,7 @@ base::Status RunBackupExec(Context& context, const BackupExec& exec) {
   ProgressView view(context.output(), context.env());
   const auto show = [&](const v1::BackupSessionStatus& status) {
     if (status.progress().bytes_total() == 0 || status.ready()) return;
-    view.Update({.phase = status.progress().phase(),
-                 .bytes_done = status.progress().bytes_done(),
-                 .bytes_total = status.progress().bytes_total()});
+    view.Update(status.progress());
   };
   ASSIGN_OR_RETURN(v1::BackupSessionStatus status,
                    requester.Await([](const auto& s) { return s.ready() || s.ended(); }, show));

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <chrono>
 #include <filesystem>
+#include <optional>
 
 #include "base/ids.h"
 #include "cli/groups.h"
+#include "cli/human.h"
 #include "cli/seed_watch.h"
 #include "cli/views.h"
 #include "rpc/protocol.h"
@@ -73,6 +76,7 @@ base::Status List(Context& context) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
   ASSIGN_OR_RETURN(const auto answer,
                    client->ListDatabases({}, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Json rows = Json::array();
   for (const auto& database : answer.databases()) rows.push_back(DatabaseJson(database));
   context.output().Rows("databases", rows, DatabaseColumns(),
@@ -109,21 +113,35 @@ Runner DefineRemove(CLI::App& app) {
 struct SetArguments {
   std::string name;
   std::string circular;
+  std::optional<base::Duration> archive;
 };
 
 base::Status Set(Context& context, const SetArguments& arguments) {
+  if (arguments.circular.empty() && !arguments.archive) {
+    return base::InvalidArgument("say what to set: --circular-logging or --archive-interval");
+  }
   ASSIGN_OR_RETURN(auto client, context.Connect());
   v1::SetDatabaseRequest request;
   request.set_database(arguments.name);
   if (!arguments.circular.empty()) request.set_circular_logging(arguments.circular == "on");
+  if (arguments.archive) {
+    // Part of a second is more than never.
+    request.set_archive_interval_s(
+        static_cast<uint64_t>(std::chrono::ceil<std::chrono::seconds>(*arguments.archive).count()));
+  }
   ASSIGN_OR_RETURN(const v1::SetDatabaseResponse answer,
                    client->SetDatabase(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
   const char* const how = answer.circular_logging()
                               ? "on: log goes when it is old or backed up, and nobody holds it"
                               : "off: log is kept until a full or incremental backup has it";
+  const uint64_t every_s = answer.archive_interval_s();
+  const std::string archived =
+      every_s == 0 ? "never" : "every " + FormatDuration(std::chrono::seconds(every_s));
   context.output().Document(
-      Json{{"database", arguments.name}, {"circular_logging", answer.circular_logging()}},
-      fmt::format("{}: circular logging {}\n", arguments.name, how));
+      Json{{"database", arguments.name},
+           {"circular_logging", answer.circular_logging()},
+           {"archive_interval_s", every_s}},
+      fmt::format("{}: circular logging {}; archived {}\n", arguments.name, how, archived));
   return {};
 }
 
@@ -132,32 +150,35 @@ Runner DefineSet(CLI::App& app) {
   app.add_option("DB", arguments->name, "the database")->required()->check(DatabaseName());
   app.add_option("--circular-logging", arguments->circular,
                  "off: log is kept until a full or incremental backup has it")
-      ->check(CLI::IsMember({"on", "off"}))
-      ->required();
+      ->check(CLI::IsMember({"on", "off"}));
+  AddDuration(app, "--archive-interval", arguments->archive,
+              "how often what has changed is archived in the server's repository (1s to 24h, 0s: "
+              "never), for `restore --at` and `--position`");
   return [arguments](Context& context) { return Set(context, *arguments); };
 }
 
 }  // namespace
 
 Group DatabaseCommands() {
-  return {"db",
-          "The databases of the group",
-          {{.name = "add",
-            .summary = "Add a database: its file becomes the active copy, the others are seeded",
-            .example = "understudy --server 10.0.0.1:7400 db add mail /srv/mail.db --copies s2,s3",
-            .define = DefineAdd},
-           {.name = "list",
-            .summary = "List the group's databases and where their copies are",
-            .example = "understudy db list -o json",
-            .define = [](CLI::App&) -> Runner { return List; }},
-           {.name = "remove",
-            .summary = "Take a database out of the group; its active copy's file stays as it is",
-            .example = "understudy db remove mail",
-            .define = DefineRemove},
-           {.name = "set",
-            .summary = "Say whether log is kept until it is backed up",
-            .example = "understudy db set mail --circular-logging off",
-            .define = DefineSet}}};
+  return {
+      "db",
+      "The databases of the group",
+      {{.name = "add",
+        .summary = "Add a database: its file becomes the active copy, the others are seeded",
+        .example = "understudy --server 10.0.0.1:7400 db add mail /srv/mail.db --copies s2,s3",
+        .define = DefineAdd},
+       {.name = "list",
+        .summary = "List the group's databases and where their copies are",
+        .example = "understudy db list -o json",
+        .define = [](CLI::App&) -> Runner { return List; }},
+       {.name = "remove",
+        .summary = "Take a database out of the group; its active copy's file stays as it is",
+        .example = "understudy db remove mail",
+        .define = DefineRemove},
+       {.name = "set",
+        .summary = "Say how often it is archived, and whether log is kept until it is backed up",
+        .example = "understudy db set mail --archive-interval 10s",
+        .define = DefineSet}}};
 }
 
 }  // namespace understudy::cli

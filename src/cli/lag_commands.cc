@@ -183,13 +183,6 @@ v1::ActivateCopyRequest ActivateRequest(const Arguments& arguments) {
   return request;
 }
 
-void Show(ProgressView& view, const v1::ActivateCopyResponse& message) {
-  if (!message.has_progress()) return;
-  view.Update({.phase = message.progress().phase(),
-               .bytes_done = message.progress().bytes_done(),
-               .bytes_total = message.progress().bytes_total()});
-}
-
 base::Status Extract(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
   std::string output;  // std::filesystem throws for an empty one
@@ -203,7 +196,7 @@ base::Status Extract(Context& context, const Arguments& arguments) {
   base::Status failure;  // ours; the call itself then only says that it was ended
   const auto take = [&](const v1::ActivateCopyResponse& message) {
     if (message.has_point()) point = message.point();
-    Show(view, message);
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_chunk()) {
       failure = target.Take(message.chunk());
       view.Update({.phase = "receiving",
@@ -237,7 +230,8 @@ base::Status IntoActive(Context& context, const Arguments& arguments) {
   v1::ReplacedContent replaced;
   RETURN_IF_ERROR(client->ActivateCopy(ActivateRequest(arguments),
                                        [&](const v1::ActivateCopyResponse& message) {
-                                         Show(view, message);
+                                         if (message.has_progress())
+                                           view.Update(message.progress());
                                          if (message.has_point()) point = message.point();
                                          if (message.has_saved()) saved = message.saved();
                                          if (message.has_replaced()) replaced = message.replaced();

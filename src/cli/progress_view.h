@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "cli/output.h"
 #include "env/env.h"
+#include "understudy/v1/admin.pb.h"
 
 namespace understudy::cli {
 
@@ -47,6 +48,7 @@ class ProgressView {
   ProgressView& operator=(const ProgressView&) = delete;
 
   void Update(const base::Progress& progress);
+  void Update(const v1::ProgressUpdate& progress);  // as a server tells it
   // Draws the last state and leaves the line. Harmless if called twice.
   void Finish();
 

@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
+#include "base/first_line.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
+#include "cli/repository_argument.h"
 #include "cli/views.h"
 
 namespace understudy::cli {
@@ -19,22 +19,13 @@ constexpr base::Duration kCopyLimit = std::chrono::seconds(30);
 v1::RestoreInPlaceRequest RequestOf(const InPlaceArguments& arguments) {
   v1::RestoreInPlaceRequest request;
   request.set_database(arguments.database);
-  if (!arguments.repository.empty()) {
-    request.set_repository(
-        std::filesystem::absolute(arguments.repository).lexically_normal().string());
-  }
+  request.set_repository(AbsoluteLocation(arguments.repository));
   request.set_backup(arguments.wanted.backup);
   request.set_at_ms(arguments.wanted.time.unix_ms);
   request.set_seq(arguments.wanted.seq);
   request.set_from(arguments.from);
   request.set_force(arguments.force);
   return request;
-}
-
-void Show(ProgressView& view, const v1::ProgressUpdate& progress) {
-  view.Update({.phase = progress.phase(),
-               .bytes_done = progress.bytes_done(),
-               .bytes_total = progress.bytes_total()});
 }
 
 base::Result<v1::RestorePlan> Plan(rpc::AdminClient& client, v1::RestoreInPlaceRequest request) {
@@ -70,7 +61,7 @@ base::Result<v1::Backup> TakeCopy(Context& context, rpc::AdminClient& client,
   v1::Backup taken;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client.RunBackup(request, [&](const v1::RunBackupResponse& message) {
-    if (message.has_progress()) Show(view, message.progress());
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_result()) taken = message.result();
     return true;
   }));
@@ -83,12 +74,11 @@ base::Result<v1::Backup> BackUpNow(Context& context, rpc::AdminClient& client,
                                    const v1::RestorePlan& plan) {
   base::Result<v1::Backup> taken = TakeCopy(context, client, plan);
   if (taken.ok()) return taken;
-  const std::string& why = taken.status().message();
   return base::Status(
       taken.status().code(),
       fmt::format("what is there now could not be backed up first: {}; nothing was changed\n"
                   "mend that, or say --no-copy to restore without it",
-                  why.substr(0, why.find('\n'))));
+                  base::FirstLine(taken.status().message())));
 }
 
 NextBackup NextOf(const v1::RestorePlan& plan) {
@@ -148,7 +138,7 @@ base::Status RestoreInPlace(Context& context, const InPlaceArguments& arguments)
   v1::ReplacedContent replaced;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client->RestoreInPlace(request, [&](const v1::RestoreInPlaceResponse& message) {
-    if (message.has_progress()) Show(view, message.progress());
+    if (message.has_progress()) view.Update(message.progress());
     if (message.has_replaced()) replaced = message.replaced();
     return true;
   }));

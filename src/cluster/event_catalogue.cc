@@ -215,6 +215,18 @@ constexpr EventEntry kCatalogue[] = {
      "The disk of a copy's log is nearly full: log that is only wanted is let go.",
      "Less is free than LooseTruncation_MinDiskFreeSpaceThresholdInMB.",
      "Free some space there; `understudy holds DB` shows who keeps log."},
+    {N::kArchiveNeedsBackup, "archive needs a backup",
+     "The archive of a database can only go on from a new backup, which is taken at once: an "
+     "incremental one, or a full one if that has no base.",
+     "There was no backup in the server's repository, what was archived is damaged or gone, or 360 "
+     "states follow the last one.",
+     "Nothing, if 2041 follows. Of damage: `understudy backup verify` the newest backups."},
+    {N::kArchiveFailed, "archive failed",
+     "A state of a database could not be archived. It is tried again at each interval; until 2122 "
+     "there is nothing newer to restore than what was archived before.",
+     "The message says why: most often the repository cannot be written.",
+     "Mend what it names; the archive goes on by itself."},
+    {N::kArchiveGoesOn, "archive goes on", "What 2121 said is over.", "A state was archived.", ""},
     {N::kConnectionLost, "connection lost",
      "The connection to another server was lost or could not be made. Log goes on from where it "
      "was once it is back.",

@@ -104,6 +104,8 @@ std::string ToJson(const DatabaseRecord& record) {
                      {"move_reason", record.move_reason},
                      {"history", std::move(history)},
                      {"circular_logging", record.circular_logging},
+                     {"archive_interval_s",
+                      static_cast<uint64_t>(record.archive_interval / std::chrono::seconds(1))},
                      {"backed_up",
                       {{"id", record.backed_up.id},
                        {"type", record.backed_up.type},
@@ -215,6 +217,10 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
     }
   }
   fields.Get("circular_logging", record.circular_logging);
+  uint64_t archive_interval_s = 0;
+  fields.Get("archive_interval_s", archive_interval_s);
+  constexpr uint64_t kArchiveMax = kArchiveIntervalMax / std::chrono::seconds(1);
+  record.archive_interval = std::chrono::seconds(std::min(archive_interval_s, kArchiveMax));
   if (const Json* backed_up = fields.Object("backed_up"); backed_up != nullptr) {
     RecordFields inner(key, *backed_up);
     inner.Get("id", record.backed_up.id);

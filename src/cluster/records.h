@@ -97,6 +97,9 @@ struct BackedUp {
   bool operator==(const BackedUp&) const = default;
 };
 
+inline constexpr base::Duration kArchiveIntervalMin = std::chrono::seconds(1);
+inline constexpr base::Duration kArchiveIntervalMax = std::chrono::hours(24);
+
 struct DatabaseRecord {
   std::string name;
   base::DatabaseId id;
@@ -112,6 +115,8 @@ struct DatabaseRecord {
   // Log goes whether it is backed up or not; else it is kept until it is (log_keeper.h).
   bool circular_logging = true;
   BackedUp backed_up;
+  // So often its state is archived (server/archive_watch.h); 0: never.
+  base::Duration archive_interval{};
   Revision modified = 0;  // not in the record: for compare-and-set
 
   const CopyRecord* FindCopy(std::string_view server) const;
@@ -210,6 +215,9 @@ enum class EventNumber : uint32_t {
   kScrubStopped = 2083,
   kStragglerLetGo = 2085,  // log that a copy needs is no longer kept for it
   kLogDiskLow = 2086,
+  kArchiveNeedsBackup = 2120,
+  kArchiveFailed = 2121,
+  kArchiveGoesOn = 2122,
   kHookFailed = 2060,
   kServerJoined = 2070,
   kServerRemoved = 2071,

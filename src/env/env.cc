@@ -40,6 +40,21 @@ base::Result<base::Bytes> ReadFile(Env& env, const std::string& path, uint64_t b
   return content;
 }
 
+base::Result<std::string> ReadHead(Env& env, const std::string& path, size_t bytes_max) {
+  ASSIGN_OR_RETURN(const auto file, env.Open(path, OpenMode::kRead));
+  std::string text(bytes_max, '\0');
+  size_t read = 0;
+  while (read < text.size()) {
+    const std::span<uint8_t> rest(reinterpret_cast<uint8_t*>(text.data()) + read,
+                                  text.size() - read);
+    ASSIGN_OR_RETURN(const size_t more, file->ReadAt(read, rest));
+    if (more == 0) break;
+    read += more;
+  }
+  text.resize(read);
+  return text;
+}
+
 namespace {
 
 Status Replace(Env& env, const std::string& path, base::ByteView content, OpenMode mode) {

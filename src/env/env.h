@@ -118,6 +118,8 @@ std::string JoinPath(std::string_view directory, std::string_view name);
 
 // The whole file; kInvalidArgument when it is larger than `bytes_max`.
 base::Result<base::Bytes> ReadFile(Env& env, const std::string& path, uint64_t bytes_max);
+// The first bytes of a file whose size says nothing, as those of /proc: `bytes_max` at most.
+base::Result<std::string> ReadHead(Env& env, const std::string& path, size_t bytes_max);
 // Replaces `path` so that after a crash it holds the old content or the new, never a part.
 // ENSURES: the new content and its name are on disk. Uses path + ".tmp".
 base::Status WriteFileAtomically(Env& env, const std::string& path, base::ByteView content);

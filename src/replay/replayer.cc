@@ -258,20 +258,16 @@ Status Replayer::Publish() {
   return Status();
 }
 
-log::PageTable Replayer::TableAtReplayed() const {
-  log::PageTable table = table_;
+void Replayer::UndoGroup(log::PageTable& table) const {
   for (size_t i = undo_pages_.size(); i-- > 0;) table.Set(undo_pages_[i], undo_hashes_[i]);
   table.Resize(replayed_.pages);
   CHECK(table.checksum() == replayed_.checksum);
-  return table;
 }
 
 // Back to replayed_, and reads on from there.
 Status Replayer::AbandonGroup() {
   RETURN_IF_ERROR(wal_->Abandon());
-  for (size_t i = undo_pages_.size(); i-- > 0;) table_.Set(undo_pages_[i], undo_hashes_[i]);
-  table_.Resize(replayed_.pages);
-  CHECK(table_.checksum() == replayed_.checksum);
+  UndoGroup(table_);
   undo_pages_.clear();
   undo_hashes_.clear();
   group_bytes_ = 0;
@@ -346,7 +342,11 @@ Result<Replayer::Snapshot> Replayer::OpenSnapshot(bool with_hashes) {
     return base::Internal(fmt::format("snapshot of {} has {} pages, record {} has {}",
                                       options_.path, snapshot.reader->pages(),
                                       base::ToString(replayed_.position), replayed_.pages));
-  if (with_hashes) snapshot.hashes = TableAtReplayed().hashes();
+  if (with_hashes) {
+    log::PageTable table = table_;
+    UndoGroup(table);
+    snapshot.hashes = table.hashes();
+  }
   return snapshot;
 }
 

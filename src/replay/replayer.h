@@ -166,7 +166,7 @@ class Replayer {
   base::Status CheckRecordEnd(const log::PartHeader& header);
   base::Status Publish();
   base::Status AbandonGroup();
-  log::PageTable TableAtReplayed() const;  // without the unfinished group
+  void UndoGroup(log::PageTable& table) const;  // of table_ or a copy: back to replayed_
   void SetHash(base::PageNo page, uint64_t hash);
   base::Status OnFailure(base::Status status);
   base::Status MaybeCheckpoint(base::SteadyTime now, RunResult& result);

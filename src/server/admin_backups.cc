@@ -7,51 +7,23 @@
 #include "backup/verify.h"
 #include "rpc/protocol.h"
 #include "server/admin.h"
+#include "server/backup_messages.h"
+#include "store/location.h"
 
 namespace understudy::server {
 namespace {
 
-constexpr base::Duration kProgressInterval = std::chrono::milliseconds(200);
 constexpr int64_t kWaitMsMax = 7 * 86'400'000;
-
-void FillBackup(const backup::BackupDocument& document, const std::string& repository,
-                v1::Backup* to) {
-  to->set_id(document.id);
-  to->set_database(document.database_name);
-  to->set_database_id(document.database.ToHex());
-  to->set_type(std::string(backup::BackupTypeName(document.type)));
-  to->set_server(document.server);
-  to->set_role(document.role);
-  const bool damaged = document.verification.state == backup::VerificationState::kFailed;
-  to->set_state(damaged ? "Damaged" : "Complete");
-  to->mutable_position()->set_term(document.position.term.value);
-  to->mutable_position()->set_seq(document.position.seq.value);
-  to->set_started_ms(document.started.unix_ms);
-  to->set_finished_ms(document.completed.unix_ms);
-  to->set_page_size(document.page_size);
-  to->set_pages(document.pages);
-  to->set_database_bytes(uint64_t{document.page_size} * document.pages);
-  to->set_stored_bytes(document.bytes_stored);
-  to->set_checksum(fmt::format("{:016x}", document.checksum));
-  to->set_repository(repository);
-  to->set_base(document.base);
-}
 
 base::Result<backup::BackupType> TypeToTake(const std::string& asked) {
   if (asked.empty()) return backup::BackupType::kFull;
   const auto type = backup::BackupTypeFromName(asked);
   if (type == backup::BackupType::kFull || type == backup::BackupType::kCopy ||
-      (type && backup::IsIncrement(*type))) {
+      type == backup::BackupType::kIncremental || type == backup::BackupType::kDifferential) {
     return *type;
   }
   return base::InvalidArgument(fmt::format(
       "\"{}\" is no type of backup; use full, copy, incremental or differential", asked));
-}
-
-void FillProgress(const base::Progress& progress, v1::ProgressUpdate* to) {
-  to->set_phase(progress.phase);
-  to->set_bytes_done(progress.bytes_done);
-  to->set_bytes_total(progress.bytes_total);
 }
 
 base::Result<backup::BackupDocument> FindBackup(const backup::Repository& repository,
@@ -74,7 +46,7 @@ base::Result<std::string> Admin::RepositoryPath(const std::string& asked) {
         "no repository is named and backup.repository is not set\nname one with --to or --repo, or "
         "set backup.repository in the configuration");
   }
-  if (path[0] != '/') {
+  if (path[0] != '/' && !store::IsBucket(path)) {
     return base::InvalidArgument(fmt::format("the repository path {} must be absolute", path));
   }
   return path;
@@ -123,7 +95,7 @@ base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc
         response.mutable_progress()->set_phase("waiting for " + view.waiting_for);
       }
     } else if (view.status.ok()) {
-      FillBackup(view.document, request.repository(), response.mutable_result());
+      *response.mutable_result() = ToProto(view.document, request.repository());
       response.mutable_result()->set_note(view.note);
     } else {
       return view.status;
@@ -147,7 +119,7 @@ base::Result<v1::ListBackupsResponse> Admin::ListBackups(const v1::ListBackupsRe
   for (const std::string& database : databases) {
     ASSIGN_OR_RETURN(const backup::BackupList list, repository->List(database));
     for (const backup::BackupDocument& document : list.backups) {
-      FillBackup(document, path, response.add_backups());
+      *response.add_backups() = ToProto(document, path);
     }
     for (const backup::UnreadableDocument& unreadable : list.unreadable) {
       v1::Backup* to = response.add_backups();
@@ -167,7 +139,7 @@ base::Result<v1::ShowBackupResponse> Admin::ShowBackup(const v1::ShowBackupReque
   ASSIGN_OR_RETURN(const backup::BackupDocument document,
                    FindBackup(*repository, request.database(), request.id()));
   v1::ShowBackupResponse response;
-  FillBackup(document, path, response.mutable_backup());
+  *response.mutable_backup() = ToProto(document, path);
   response.mutable_backup()->set_document(backup::ToJson(document));
   return response;
 }
@@ -180,22 +152,14 @@ base::Status Admin::VerifyBackup(const v1::VerifyBackupRequest& request,
                    backup::Repository::Open(context_.env, path));
   ASSIGN_OR_RETURN(const backup::BackupDocument document,
                    FindBackup(*repository, request.database(), request.id()));
-  base::SteadyTime next{};
   backup::VerifyOptions options;
-  options.progress = [&](const base::Progress& progress) {
-    if (call.cancelled()) return false;
-    if (context_.env.Now() < next) return true;
-    next = context_.env.Now() + kProgressInterval;
-    v1::VerifyBackupResponse response;
-    FillProgress(progress, response.mutable_progress());
-    return send(response);
-  };
+  options.progress = SendProgress<v1::VerifyBackupResponse>(context_.env, call, send);
   backup::ThreadExecutor executor;
   const backup::VerifyResult result = backup::VerifyBackup(
       context_.env, executor, *repository, request.database(), document.id, options);
   RETURN_IF_ERROR(result.status);
   v1::VerifyBackupResponse response;
-  FillBackup(result.document, path, response.mutable_result());
+  *response.mutable_result() = ToProto(result.document, path);
   send(response);  // a client that left needs no answer
   return {};
 }

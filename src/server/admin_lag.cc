@@ -6,6 +6,8 @@
 
 #include "cluster/activation.h"
 #include "server/admin.h"
+#include "server/backup_messages.h"
+#include "server/disk_room.h"
 #include "server/lost_view.h"
 #include "server/point_in_time.h"
 
@@ -17,9 +19,6 @@ using cluster::EventNumber;
 using cluster::Severity;
 
 constexpr base::Duration kSnapshotLimit = std::chrono::seconds(10);
-constexpr base::Duration kProgressInterval = std::chrono::milliseconds(200);
-// Left free on the server's disk by an extraction.
-constexpr uint64_t kSpareBytes = 64 << 20;
 constexpr const char* kHold = "activate";
 
 void SetPosition(const base::Position& from, v1::Position* to) {
@@ -72,14 +71,10 @@ v1::CopyPoint ToProto(const LogPoint& point, const std::string& server) {
 }
 
 base::Status CheckSpace(env::Env& env, const std::string& path, const LogPoint& point) {
-  ASSIGN_OR_RETURN(const env::Space space, env.FreeSpace(env::DirectoryOf(path)));
   const uint64_t pages = std::max(point.at.pages, point.earliest.pages);
-  const uint64_t needed = pages * point.at.page_size + kSpareBytes;
-  if (space.free >= needed) return {};
-  return base::NoSpace(
-      fmt::format("the database is made in {} first, which has {} bytes free; {} "
-                  "are needed",
-                  env::DirectoryOf(path), space.free, needed));
+  const std::string directory = env::DirectoryOf(path);
+  return CheckRoom(env, directory, pages * point.at.page_size,
+                   fmt::format("the database is made in {} first", directory));
 }
 
 }  // namespace
@@ -182,16 +177,9 @@ base::Status Admin::ExtractHere(PassiveCopy& copy, const v1::ActivateCopyRequest
   if (!send(response)) return base::Cancelled("the client went away");
   if (request.dry_run()) return {};
   RETURN_IF_ERROR(CheckSpace(context_.env, place.path(), point));
-  base::SteadyTime next = context_.env.Now();
+  const base::ProgressSink sink = SendProgress<v1::ActivateCopyResponse>(context_.env, call, send);
   const auto progress = [&](const char* phase, uint64_t done, uint64_t total) {
-    if (call.cancelled()) return false;
-    if (context_.env.Now() < next) return true;
-    next = context_.env.Now() + kProgressInterval;
-    v1::ProgressUpdate* const update = response.mutable_progress();
-    update->set_phase(phase);
-    update->set_bytes_done(done);
-    update->set_bytes_total(total);
-    return send(response);
+    return sink({.phase = phase, .bytes_done = done, .bytes_total = total});
   };
   Extraction what{place.path(), copy.id(), snapshot.at, point.last};
   if (request.save_after()) {  // with the database as it is at the end of the log

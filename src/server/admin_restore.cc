@@ -12,40 +12,21 @@
 #include "backup/wanted_backup.h"
 #include "rpc/received_file.h"
 #include "server/admin.h"
+#include "server/backup_messages.h"
+#include "server/disk_room.h"
 #include "server/lost_view.h"
 
 namespace understudy::server {
 namespace {
 
-constexpr base::Duration kProgressInterval = std::chrono::milliseconds(200);
-// Left free on a disk by a restore.
-constexpr uint64_t kSpareBytes = 64 << 20;
-
 uint64_t BytesOf(const v1::Backup& backup) { return uint64_t{backup.page_size()} * backup.pages(); }
 
-base::Status CheckRoom(env::Env& env, const std::string& directory, uint64_t bytes,
-                       const std::string& for_what) {
-  ASSIGN_OR_RETURN(const env::Space space, env.FreeSpace(directory));
-  if (space.free >= bytes + kSpareBytes) return {};
-  return base::NoSpace(
-      fmt::format("{} needs {} bytes in {}, where {} are free; nothing was changed", for_what,
-                  bytes + kSpareBytes, directory, space.free));
-}
-
-v1::Backup ToProto(const backup::BackupDocument& document) {
-  v1::Backup to;
-  to.set_id(document.id);
-  to.set_database(document.database_name);
-  to.set_database_id(document.database.ToHex());
-  to.set_type(std::string(backup::BackupTypeName(document.type)));
-  to.set_server(document.server);
-  to.mutable_position()->set_term(document.position.term.value);
-  to.mutable_position()->set_seq(document.position.seq.value);
-  to.set_commit_ms(document.commit_time.unix_ms);
-  to.set_finished_ms(document.completed.unix_ms);
-  to.set_page_size(document.page_size);
-  to.set_pages(document.pages);
-  return to;
+// Nothing was changed yet, wherever it is asked.
+base::Status CheckRoomFor(env::Env& env, const std::string& path, const v1::Backup& backup,
+                          const char* what) {
+  const std::string directory = env::DirectoryOf(path);
+  return CheckRoom(env, directory, BytesOf(backup), fmt::format("{} {}", what, directory))
+      .WithContext("nothing was changed");
 }
 
 backup::WantedBackup WantedBy(const v1::RestoreInPlaceRequest& request) {
@@ -102,8 +83,8 @@ base::Status Admin::RestoreHere(const v1::RestoreInPlaceRequest& request,
                       ? MakeRestored(request, record, turn.path(), call, relay)
                       : FetchRestored(request, turn.path(), call, relay));
   if (request.dry_run()) return {};
-  RETURN_IF_ERROR(CheckRoom(context_.env, env::DirectoryOf(copy->path()), BytesOf(backup),
-                            "writing it to the active copy's WAL"));
+  RETURN_IF_ERROR(CheckRoomFor(context_.env, copy->path(), backup,
+                               "its content goes through the active copy's WAL in"));
   if (call.cancelled()) return base::Cancelled("the client went away; nothing was replaced");
   NewContent content;
   content.path = turn.path();
@@ -161,27 +142,16 @@ base::Status Admin::MakeRestored(const v1::RestoreInPlaceRequest& request,
         document.id, record.name, document.database.ToHex(), record.id.ToHex()));
   }
   v1::RestoreInPlaceResponse response;
-  *response.mutable_plan()->mutable_backup() = ToProto(document);
-  response.mutable_plan()->mutable_backup()->set_repository(where);
+  *response.mutable_plan()->mutable_backup() = ToProto(document, where);
   response.mutable_plan()->set_from(context_.server);
-  if (chosen.next) *response.mutable_plan()->mutable_next() = ToProto(*chosen.next);
-  const uint64_t bytes = BytesOf(response.plan().backup());
+  if (chosen.next) *response.mutable_plan()->mutable_next() = ToProto(*chosen.next, where);
   if (!send(response)) return base::Cancelled("the client went away");
   if (request.dry_run()) return {};
-  RETURN_IF_ERROR(
-      CheckRoom(context_.env, env::DirectoryOf(path), bytes, "making the database of the backup"));
-  base::SteadyTime next = context_.env.Now();
+  RETURN_IF_ERROR(CheckRoomFor(context_.env, path, response.plan().backup(),
+                               "the database of the backup is made in"));
   backup::RestoreOptions options{
       .database = record.name, .backup = document.id, .output = path, .force = true};
-  options.progress = [&](const base::Progress& progress) {
-    if (call.cancelled()) return false;
-    if (context_.env.Now() < next) return true;
-    next = context_.env.Now() + kProgressInterval;
-    response.mutable_progress()->set_phase(progress.phase);
-    response.mutable_progress()->set_bytes_done(progress.bytes_done);
-    response.mutable_progress()->set_bytes_total(progress.bytes_total);
-    return send(response);
-  };
+  options.progress = SendProgress<v1::RestoreInPlaceResponse>(context_.env, call, send);
   backup::ThreadExecutor executor;
   return backup::Restore(context_.env, executor, *repository, options).status();
 }

@@ -6,6 +6,14 @@
 #include "server/admin.h"
 
 namespace understudy::server {
+namespace {
+
+std::string ArchivedHow(base::Duration interval) {
+  if (interval == base::Duration(0)) return "never";
+  return fmt::format("every {} s", interval / std::chrono::seconds(1));
+}
+
+}  // namespace
 
 using cluster::CopyRecord;
 using cluster::DatabaseRecord;
@@ -21,24 +29,36 @@ base::Result<v1::SetDatabaseResponse> Admin::SetDatabase(const v1::SetDatabaseRe
           fmt::format("the dial {} is not one of lossless, good, best", request.dial()));
     }
   }
+  const uint64_t every_s = request.archive_interval_s();
+  if (every_s != 0 &&
+      (every_s < uint64_t(cluster::kArchiveIntervalMin / std::chrono::seconds(1)) ||
+       every_s > uint64_t(cluster::kArchiveIntervalMax / std::chrono::seconds(1)))) {
+    return base::InvalidArgument(
+        fmt::format("archiving every {} s: allowed are 1 to {} s, and 0 for never", every_s,
+                    cluster::kArchiveIntervalMax / std::chrono::seconds(1)));
+  }
   const auto edit = [&](DatabaseRecord& record) -> base::Status {
     if (dial) record.dial = *dial;
     if (request.has_dismounted()) record.dismounted = request.dismounted();
     if (request.has_circular_logging()) record.circular_logging = request.circular_logging();
+    if (request.has_archive_interval_s()) record.archive_interval = std::chrono::seconds(every_s);
     return {};
   };
   ASSIGN_OR_RETURN(const DatabaseRecord record,
                    context_.registry.UpdateDatabase(request.database(), edit));
   watch_->Nudge();
-  context_.events.Add(EventNumber::kSettingChanged, Severity::kInfo, record.name,
-                      fmt::format("{}: dial {}{}, circular logging {}", record.name,
-                                  cluster::MountDialName(record.dial),
-                                  record.dismounted ? ", to stay dismounted" : "",
-                                  record.circular_logging ? "on" : "off"));
+  context_.events.Add(
+      EventNumber::kSettingChanged, Severity::kInfo, record.name,
+      fmt::format("{}: dial {}{}, circular logging {}, archived {}", record.name,
+                  cluster::MountDialName(record.dial),
+                  record.dismounted ? ", to stay dismounted" : "",
+                  record.circular_logging ? "on" : "off", ArchivedHow(record.archive_interval)));
   v1::SetDatabaseResponse response;
   response.set_dial(std::string(cluster::MountDialName(record.dial)));
   response.set_dismounted(record.dismounted);
   response.set_circular_logging(record.circular_logging);
+  response.set_archive_interval_s(
+      static_cast<uint64_t>(record.archive_interval / std::chrono::seconds(1)));
   return response;
 }
 

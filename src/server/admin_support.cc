@@ -7,32 +7,17 @@
 #include "server/admin.h"
 #include "server/config_redact.h"
 #include "server/diag_sink.h"
+#include "store/location.h"
 
 namespace understudy::server {
 namespace {
+
+constexpr size_t kFileBytesMax = 8 << 10;  // of one that is told
 
 void AddFact(v1::SupportFactsResponse& to, const std::string& name, const std::string& value) {
   v1::SupportFact* const fact = to.add_facts();
   fact->set_name(name);
   fact->set_value(value);
-}
-
-// Of a file whose size says nothing, as those of /proc.
-std::string ReadSmall(env::Env& env, const std::string& path) {
-  constexpr size_t kBytesMax = 8 << 10;
-  const auto file = env.Open(path, env::OpenMode::kRead);
-  if (!file.ok()) return file.status().message();
-  std::string text(kBytesMax, '\0');
-  size_t read = 0;
-  while (read < text.size()) {
-    const auto more = (*file)->ReadAt(
-        read, std::span(reinterpret_cast<uint8_t*>(text.data()), text.size()).subspan(read));
-    if (!more.ok()) return more.status().message();
-    if (*more == 0) break;
-    read += *more;
-  }
-  text.resize(read);
-  return text;
 }
 
 std::string CountOf(env::Env& env, const std::string& directory) {
@@ -62,13 +47,14 @@ base::Result<v1::SupportFactsResponse> Admin::SupportFacts(const v1::SupportFact
   AddFact(response, "descriptors", CountOf(env, "/proc/self/fd"));
   AddFact(response, "threads", CountOf(env, "/proc/self/task"));
   AddSpace(env, "data_dir", config.server.data_dir, response);
-  if (!config.backup.repository.empty()) {
+  if (!config.backup.repository.empty() && !store::IsBucket(config.backup.repository)) {
     AddSpace(env, "repository", config.backup.repository, response);
   }
   for (const char* path :
        {"/proc/self/status", "/proc/loadavg", "/proc/sys/net/ipv4/tcp_keepalive_time",
         "/proc/sys/kernel/osrelease", "/etc/os-release"}) {
-    AddFact(response, path, ReadSmall(env, path));
+    const base::Result<std::string> text = env::ReadHead(env, path, kFileBytesMax);
+    AddFact(response, path, text.ok() ? *text : text.status().message());
   }
   const auto text = env::ReadFile(env, config.path, kConfigBytesMax);
   response.set_configuration(

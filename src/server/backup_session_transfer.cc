@@ -5,9 +5,9 @@
 #include "backup/snapshot_scan.h"
 #include "rpc/protocol.h"
 #include "server/backup_session.h"
+#include "server/copy_snapshot.h"
 #include "server/exposed_snapshot.h"
 #include "server/log_rules.h"
-#include "server/snapshot_adaptor.h"
 
 namespace understudy::server {
 namespace {
@@ -25,35 +25,11 @@ base::Status BackupSession::PrepareSnapshot() {
 }
 
 base::Status BackupSession::Freeze() {
-  using Source = std::unique_ptr<backup::SnapshotSource>;
   const base::Duration limit = Limit(backup::WriterEvent::kFreeze);
-  const bool with_hashes = backup::IsIncrement(options_.type);
-  backup::SnapshotOrigin origin;
-  origin.database_name = options_.database;
-  origin.server = context_.server;
-  base::Result<Source> opened = base::NotFound(
-      fmt::format("server {} has no copy of {}", context_.server, options_.database));
-  if (const std::shared_ptr<PassiveCopy> passive = host_.FindPassive(options_.database)) {
-    origin.database = passive->id();
-    origin.role = "passive";
-    opened = passive->tasks().Call<Source>(
-        [origin, with_hashes](replay::Replayer& replayer) -> base::Result<Source> {
-          ASSIGN_OR_RETURN(replay::Replayer::Snapshot snapshot, replayer.OpenSnapshot(with_hashes));
-          return Source(std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader),
-                                                         snapshot.at, std::move(snapshot.hashes)));
-        },
-        limit);
-  } else if (const std::shared_ptr<ActiveCopy> active = host_.FindActive(options_.database)) {
-    origin.database = active->id();
-    origin.role = "active";
-    opened = active->tasks().Call<Source>(
-        [origin, with_hashes](capture::Capture& capture) -> base::Result<Source> {
-          ASSIGN_OR_RETURN(capture::Capture::Snapshot snapshot, capture.OpenSnapshot(with_hashes));
-          return Source(std::make_unique<ReaderSnapshot>(origin, std::move(snapshot.reader),
-                                                         snapshot.at, std::move(snapshot.hashes)));
-        },
-        limit);
-  }
+  auto opened = OpenCopySnapshot(context_, host_,
+                                 {.database = options_.database,
+                                  .with_hashes = backup::IsIncrement(options_.type),
+                                  .limit = limit});
   if (opened.status().code() == base::Code::kTimedOut) {
     trouble_.limit = limit;
     trouble_.setting = LimitSetting(backup::WriterEvent::kFreeze);

@@ -6,6 +6,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -32,8 +33,8 @@ constexpr base::Duration kStopGrace = std::chrono::milliseconds(500);
 constexpr base::Duration kStartPatience = std::chrono::seconds(60);
 constexpr base::Duration kStartRetry = std::chrono::milliseconds(50);
 
-// How often the wall clock is looked at.
-constexpr base::Duration kClockLook = std::chrono::seconds(1);
+// How often the main thread looks at the wall clock and says that it is alive.
+constexpr base::Duration kLook = std::chrono::seconds(1);
 
 sigset_t DaemonSignals() {
   sigset_t signals;
@@ -63,11 +64,22 @@ void BlockSignals() {
   _exit(1);
 }
 
+// kLook, or half of what systemd's WatchdogSec= allows.
+timespec LookEvery() {
+  uint64_t watchdog_us = 0;
+  base::Duration look = kLook;
+  if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
+    look = std::min<base::Duration>(look, std::chrono::microseconds(watchdog_us / 2));
+  }
+  return {look / std::chrono::seconds(1), (look % std::chrono::seconds(1)).count()};
+}
+
 int WaitForSignal(env::Env& env, const std::string& config_path) {
   const sigset_t signals = DaemonSignals();
-  const timespec look{kClockLook / std::chrono::seconds(1), 0};
+  const timespec look = LookEvery();
   WallClock clock;
   while (true) {
+    sd_notify(0, "WATCHDOG=1");
     const int number = sigtimedwait(&signals, nullptr, &look);
     if (number > 0) return number;
     const base::Duration set_back = clock.Observe(env.Now(), env.WallNow());
@@ -88,6 +100,7 @@ bool PauseForSignal(base::Duration pause) {
 base::Status RetryAtStart(env::Env& env, const std::function<base::Status()>& attempt) {
   const base::SteadyTime end = env.Now() + kStartPatience;
   for (bool told = false;; told = true) {
+    sd_notify(0, "WATCHDOG=1");  // a daemon that began anew is watched from its first moment
     base::Status status = attempt();
     const base::Code code = status.code();
     const bool passing = code == base::Code::kBusy || code == base::Code::kUnavailable ||

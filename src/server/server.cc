@@ -50,7 +50,7 @@ Server::Server(env::Env& env, Settings& settings, cluster::Coordinator& coordina
       host_(context_, options_.data_dir),
       cache_(env),
       backups_(context_, host_, cache_),
-      admin_(context_, host_, backups_, HelloOf(self_, sqlite_version)),
+      admin_(context_, host_, cache_, backups_, HelloOf(self_, sqlite_version)),
       ships_(
           context_, [this](base::DatabaseId id) { return host_.FindActive(id); },
           [this](base::DatabaseId id) { return host_.FindPassive(id); }),
@@ -82,6 +82,7 @@ void Server::Start() {
   failover_.emplace(context_, host_, watch_);
   failsafe_.emplace(context_, host_, cache_);
   rebalance_.emplace(context_, admin_);
+  archive_.emplace(context_, ArchiveWatch::Parts{host_, cache_, admin_, backups_});
   if (options_.tls != nullptr) keeper_.emplace(context_, members_, options_.removed);
   events_.Add(EventNumber::kServerStarted, Severity::kInfo, "",
               fmt::format("server {} started, version {}, at {}", self_.name, self_.version,
@@ -97,6 +98,7 @@ void Server::Reloaded() {
 void Server::Stop(const std::function<void()>& close_doors) {
   if (keeper_) keeper_->Stop();
   rebalance_->Stop();
+  archive_->Stop();
   failover_->Stop();
   failsafe_->Stop();
   scrub_.Stop();

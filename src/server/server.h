@@ -13,6 +13,7 @@
 #include <string>
 
 #include "server/admin.h"
+#include "server/archive_watch.h"
 #include "server/certificate_keeper.h"
 #include "server/cluster_watch.h"
 #include "server/failover_watch.h"
@@ -90,6 +91,7 @@ class Server {
   std::optional<FailoverWatch> failover_;
   std::optional<Failsafe> failsafe_;
   std::optional<RebalanceWatch> rebalance_;
+  std::optional<ArchiveWatch> archive_;
   std::optional<CertificateKeeper> keeper_;
 };
 

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "store/directory_upload.h"
-
 #include <algorithm>
 
 #include "store/directory_upload.h"
@@ -13,7 +11,6 @@ namespace understudy::store {
 namespace {
 
 constexpr std::string_view kTemporarySuffix = ".tmp";
-constexpr std::string_view kPartialSuffix = ".partial";
 
 bool IsUnfinished(std::string_view name) {
   return name.ends_with(kTemporarySuffix) || name.ends_with(kPartialSuffix);

@@ -22,7 +22,6 @@ struct Holder {
   std::string host;
   std::string id;
   int64_t pid = 0;
-  base::Duration lease = kLockLease;
   bool released = false;
 };
 

@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -26,6 +27,9 @@
 #include "env/env.h"
 
 namespace understudy::store {
+
+// Of names that are no objects, but what a writer is at, or has left.
+inline constexpr std::string_view kPartialSuffix = ".partial";
 
 struct ObjectInfo {
   std::string name;  // the last part of the key
@@ -50,7 +54,7 @@ class ObjectReader {
 
 struct UploadOptions {
   std::string key = {};
-  // Where a store that has to put the bytes somewhere first may do so.
+  // Where a store that has to put the bytes somewhere first may do so; ends in kPartialSuffix.
   std::string temporary = {};
   std::optional<base::WallTime> modified = {};  // the object's time, instead of now
 };

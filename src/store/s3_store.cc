@@ -14,7 +14,6 @@
 namespace understudy::store {
 namespace {
 
-constexpr std::string_view kPartialSuffix = ".partial";
 constexpr uint64_t kReadBytesMax = 64 << 20;  // at once
 
 base::Result<uint64_t> NumberOf(std::string_view text, const std::string& what) {
@@ -29,6 +28,11 @@ base::Result<uint64_t> NumberOf(std::string_view text, const std::string& what) 
 std::string HeaderOf(const HttpAnswer& answer, const std::string& name) {
   const auto found = answer.headers.find(name);
   return found == answer.headers.end() ? "" : found->second;
+}
+
+// Of what lies right below a prefix; parameters are in the order in which they are signed.
+std::string ListQuery(const std::string& prefix) {
+  return "delimiter=%2F&list-type=2&prefix=" + EncodeUri(prefix, /*keep_slashes=*/false);
 }
 
 // Ranges of one object. If it is replaced meanwhile, that is noticed by its etag.
@@ -108,7 +112,7 @@ base::Result<ObjectList> S3Store::List(const std::string& folder) {
   for (size_t page = 0; page < kListPagesMax; ++page) {
     std::string query;
     if (!token.empty()) query = "continuation-token=" + EncodeUri(token, false) + "&";
-    query += "delimiter=%2F&list-type=2&prefix=" + EncodeUri(prefix, false);
+    query += ListQuery(prefix);
     ASSIGN_OR_RETURN(const XmlElement answer,
                      client_.SendForXml({.method = "GET", .query = query}, "ListBucketResult"));
     for (const XmlElement& child : answer.children) {
@@ -178,11 +182,9 @@ base::Status S3Store::RemoveUnfinished(const std::vector<std::string>& folders) 
   for (const std::string& folder : folders) {
     const std::string prefix = client_.FullKey(folder) + "/";
     // Not List, which does not show them. More than one page of them is left to the next time.
-    ASSIGN_OR_RETURN(const XmlElement answer,
-                     client_.SendForXml(
-                         {.method = "GET",
-                          .query = "delimiter=%2F&list-type=2&prefix=" + EncodeUri(prefix, false)},
-                         "ListBucketResult"));
+    ASSIGN_OR_RETURN(
+        const XmlElement answer,
+        client_.SendForXml({.method = "GET", .query = ListQuery(prefix)}, "ListBucketResult"));
     for (const XmlElement& child : answer.children) {
       std::string_view key = child.TextOf("Key");
       if (child.name != "Contents" || !key.starts_with(prefix)) continue;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "web/dashboard.h"
 #include "web/lag.h"
 #include "web/metrics.h"
 #include "web/status_json.h"
@@ -190,6 +191,22 @@ Answer AnswerOfServer(const Question& question, const Snapshot& snapshot, const 
   return {200, ToText(DatabasesJson(snapshot))};
 }
 
+Answer AnswerOfDashboard(const Question& question, const std::string& file) {
+  const DashboardFile* const found = FindDashboardFile(file);
+  if (found == nullptr) {
+    return Refuse(404, fmt::format("there is no {}", question.path.substr(0, 100)));
+  }
+  return {200, std::string(found->content), DashboardFileType(file)};
+}
+
+Answer AnswerOfState(const Question& question, const Snapshot& snapshot) {
+  Asked none{snapshot, "", nullptr, {}};
+  if (const std::string wrong = ReadParameters(question, nullptr, none); !wrong.empty()) {
+    return Refuse(400, wrong);
+  }
+  return {200, ToText(StateJson(snapshot))};
+}
+
 // "/db/orders/" -> {"db", "orders"}
 std::vector<std::string> Words(const std::string& path) {
   std::vector<std::string> words;
@@ -214,6 +231,12 @@ Answer AnswerTo(const Question& question, const StatusSource& source) {
   Answer answer;
   if ((words.size() == 2 || words.size() == 3) && words[0] == "db") {
     answer = AnswerOfDatabase(question, source.Take(), words);
+  } else if (words.empty()) {
+    answer = AnswerOfDashboard(question, "index.html");
+  } else if (words.size() == 2 && words[0] == "dashboard") {
+    answer = AnswerOfDashboard(question, words[1]);
+  } else if (words == std::vector<std::string>{"api", "v1", "state"}) {
+    answer = AnswerOfState(question, source.Take());
   } else if (words.size() == 1) {
     answer = AnswerOfServer(question, source.Take(), words[0]);
   } else {

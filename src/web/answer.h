@@ -4,9 +4,9 @@
 //   200 yes   503 no   404 no such path or database   405 not GET, HEAD or OPTIONS
 //   400 a parameter that does not exist or does not parse
 //
-// The body is JSON and says why (of /metrics it is metrics.h's text); HEAD and OPTIONS get the code
-// alone. Threading: pure functions of
-// a request and the snapshot that `source` gives at that moment.
+// The body is JSON and says why (/metrics is metrics.h's text, / and /dashboard/ are dashboard.h's
+// files); HEAD and OPTIONS get the code alone. Threading: pure functions of a request and the
+// snapshot that `source` gives at that moment.
 #pragma once
 
 #include <map>

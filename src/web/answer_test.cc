@@ -112,7 +112,6 @@ TEST_F(AnswerTest, WhatIsNotUnderstoodIsRefused) {
   EXPECT_EQ(Code("/db/nothing/primary"), 404);
   EXPECT_EQ(Code("/db/orders/primry"), 404);
   EXPECT_EQ(Code("/db/orders/primary/x"), 404);
-  EXPECT_EQ(Code("/"), 404);
   EXPECT_EQ(Code("/db"), 404);
   EXPECT_EQ(Code("/db/mail/replica", {{"lag", "10MB"}}), 400);
   EXPECT_EQ(Code("/db/mail/replica", {{"lag", ""}}), 400);

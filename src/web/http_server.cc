@@ -20,6 +20,7 @@
 #include "base/thread_name.h"
 #include "web/answer.h"
 #include "web/connection.h"
+#include "web/dashboard.h"
 
 namespace understudy::web {
 namespace {
@@ -184,6 +185,8 @@ class HttpServer::Core final : public httplib::Server {
         {request.method, request.path, {request.params.begin(), request.params.end()}}, source_);
     response.status = answer.code;
     response.set_header("Cache-Control", "no-store");
+    response.set_header("Content-Security-Policy", kContentSecurityPolicy);
+    response.set_header("X-Content-Type-Options", "nosniff");
     if (answer.code == 405 || request.method == "OPTIONS") {
       response.set_header("Allow", kAllowedMethods);
     }

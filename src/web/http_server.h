@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HttpServer: answers questions over HTTP/1.0 and 1.1, for load balancers and monitoring.
+// HttpServer: answers questions over HTTP/1.0 and 1.1, for load balancers, monitoring and the
+// dashboard.
 //
 // It owns the thread "web", which accepts, and kWorkers threads "web-worker", each of which serves
 // one connection at a time. Nothing a client does can hold one for long: a request has

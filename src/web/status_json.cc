@@ -187,6 +187,16 @@ Json DatabasesJson(const Snapshot& snapshot) {
   return rows;
 }
 
+Json StateJson(const Snapshot& snapshot) {
+  Json json{{"api", 1}};
+  json["now"] = ToTime(snapshot.now);
+  json["registry_read"] = snapshot.group != nullptr;
+  json["lease_ms"] = snapshot.lease / std::chrono::milliseconds(1);
+  json.update(GroupJson(snapshot, ""));
+  json.update(ServerJson(snapshot));
+  return json;
+}
+
 Json HistoryJson(const cluster::DatabaseRecord& record) {
   Json rows = Json::array();
   for (const cluster::TermStart& start : record.history) {

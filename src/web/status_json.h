@@ -18,6 +18,8 @@ Json ServerJson(const Snapshot& snapshot);
 // Servers, databases and their copies. `database`: only that one's.
 Json GroupJson(const Snapshot& snapshot, const std::string& database);
 Json DatabasesJson(const Snapshot& snapshot);
+// All of the above in one, for the dashboard (docs/dashboard.md).
+Json StateJson(const Snapshot& snapshot);
 // [[term, seq after which it began, reason, time, server], …], oldest first.
 Json HistoryJson(const cluster::DatabaseRecord& record);
 

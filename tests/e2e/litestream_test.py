@@ -20,34 +20,11 @@ import sys
 import tempfile
 import threading
 
+from npm_package import installed, skip
+
 PACKAGE = "litestream-vfs-linux-amd64"
 VERSION = "0.5.17"
-SKIPPED = 77
 STEP_SECONDS_MAX = 120
-
-
-def skip(reason):
-    print(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
-
-def extension(cache):
-    """The path of litestream-vfs.so, installed into `cache` at the first run."""
-    path = os.path.join(cache, "node_modules", PACKAGE, "litestream-vfs.so")
-    if os.path.exists(path):
-        return path
-    if not shutil.which("npm"):
-        skip("npm is not installed")
-    os.makedirs(cache, exist_ok=True)
-    try:
-        done = subprocess.run(
-            ["npm", "install", "--prefix", cache, "--no-audit", "--no-fund", f"{PACKAGE}@{VERSION}"],
-            capture_output=True, text=True, timeout=STEP_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        skip(f"npm did not bring {PACKAGE} within {STEP_SECONDS_MAX} s")
-    if done.returncode != 0 or not os.path.exists(path):
-        skip(f"npm cannot bring {PACKAGE}@{VERSION}: {done.stderr.strip().splitlines()[-1:]}")
-    return path
 
 
 def make_database(path, page_size, rows):
@@ -153,7 +130,7 @@ def main():
     tool, cache = sys.argv[1], os.path.abspath(sys.argv[2])
     if not shutil.which("sqlite3"):
         skip("the sqlite3 shell is not installed")
-    so = extension(cache)
+    so = installed(cache, PACKAGE, VERSION, "litestream-vfs.so")
     with tempfile.TemporaryDirectory(prefix="understudy-litestream-") as directory:
         comparison = Comparison(os.path.abspath(tool), so, directory)
         for page_size in (512, 4096, 65536):

@@ -149,7 +149,7 @@ def every_endpoint(lab):
     for server in ('s1', 's2', 's3'):
         expected += [(server, path, 200) for path in
                      ('/health', '/liveness', '/readiness', '/cluster', '/databases')]
-        expected += [(server, path, 404) for path in ('/', '/nothing', '/db', '/db/nothing/primary', '/metrics/all')]
+        expected += [(server, path, 404) for path in ('/nothing', '/db', '/db/nothing/primary', '/metrics/all')]
         code, body = request(lab.web[server], 'GET', '/metrics')
         check(code == 200 and '\nunderstudy_database_term{database="mail"} ' in body, f'/metrics of {server}: {code}: {body}')
     for server, path, code in expected:

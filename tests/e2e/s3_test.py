@@ -16,7 +16,6 @@ import http.client
 import http.server
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -25,35 +24,13 @@ import tempfile
 import threading
 import time
 
+from npm_package import installed
+
 PACKAGE, VERSION = "s3rver", "3.7.1"
-SKIPPED = 77
 STEP_SECONDS_MAX = 120
 ACCESS, SECRET = "S3RVER", "S3RVER"  # the server's own
 REGION, BUCKET = "eu-test-1", "backups"
 SLOW_EVERY, LOST_EVERY = 20, 31
-
-
-def skip(reason):
-    print(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
-
-def installed(cache):
-    path = os.path.join(cache, "node_modules", PACKAGE, "bin", "s3rver.js")
-    if os.path.exists(path):
-        return path
-    if not shutil.which("npm"):
-        skip("npm is not installed")
-    os.makedirs(cache, exist_ok=True)
-    try:
-        done = subprocess.run(
-            ["npm", "install", "--prefix", cache, "--no-audit", "--no-fund", f"{PACKAGE}@{VERSION}"],
-            capture_output=True, text=True, timeout=STEP_SECONDS_MAX, check=False)
-    except subprocess.TimeoutExpired:
-        skip(f"npm did not bring {PACKAGE} within {STEP_SECONDS_MAX} s")
-    if done.returncode != 0 or not os.path.exists(path):
-        skip(f"npm cannot bring {PACKAGE}@{VERSION}: {done.stderr.strip().splitlines()[-1:]}")
-    return path
 
 
 def free_port():
@@ -193,9 +170,48 @@ class Test:
         assert Gate.slowed > 2 and Gate.lost > 2 and Gate.refused > 0
 
 
+def check_group(understudy, directory, endpoint):
+    """The same through a group's daemons and the command: backups, list, verify, restores."""
+    lab, database = os.path.join(directory, "lab"), os.path.join(directory, "shop.db")
+    location = f"s3://{BUCKET}/group?endpoint={endpoint}&region={REGION}&path-style=yes"
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "UNDERSTUDY_LAB": lab, "UNDERSTUDY_SERVER": "s1"}
+    environment.pop("AWS_SESSION_TOKEN", None)
+
+    def run(*arguments):
+        done = subprocess.run([understudy, *arguments], capture_output=True, text=True, env=environment,
+                              timeout=STEP_SECONDS_MAX, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{arguments}: {done.stdout} {done.stderr.strip()}")
+        assert SECRET not in done.stdout + done.stderr
+        return done.stdout
+
+    run("lab", "up", "--servers", "2")
+    try:
+        make_database(database, 200)
+        run("db", "add", "shop", database, "--copies", "s2")
+        run("wait", "shop", "--replayed")
+        full = json.loads(run("backup", "run", "shop", "--to", location, "-o", "json"))["backup"]
+        make_database(database, 5)
+        run("wait", "shop", "--replayed")
+        run("backup", "run", "shop", "--to", location, "--type", "incremental")
+        listed = json.loads(run("backup", "list", "shop", "--repo", location, "-o", "json"))["backups"]
+        assert len(listed) == 2 and full["server"] == "s2", listed
+        run("backup", "verify", "shop", "--repo", location)
+        output = os.path.join(directory, "shop-restored.db")
+        run("restore", "--repo", location, "--db", "shop", "--output", output, "--check")
+        count = "SELECT count(*) FROM mail"
+        assert sqlite3.connect(output).execute(count).fetchone() == (205,)
+        run("restore", "--in-place", "--repo", location, "--db", "shop", "--backup", full["id"], "--yes")
+        assert sqlite3.connect(database).execute(count).fetchone() == (200,)
+        assert len(json.loads(run("backup", "list", "shop", "--repo", location, "-o", "json"))["backups"]) == 3
+        print("a group's backups in a bucket: taken, listed, verified, restored to a file and in place")
+    finally:
+        run("lab", "down")
+
+
 def main():
-    tool, cache = sys.argv[1:3]
-    program = installed(cache)
+    tool, cache, understudy = sys.argv[1:4]
+    program = installed(cache, PACKAGE, VERSION, os.path.join("bin", "s3rver.js"))
     with tempfile.TemporaryDirectory(prefix="understudy-s3-") as directory:
         Gate.server_port_behind = free_port()
         log = open(os.path.join(directory, "s3rver.log"), "w", encoding="utf-8")
@@ -214,7 +230,9 @@ def main():
                     if behind.poll() is not None or time.monotonic() > end:
                         raise AssertionError("s3rver does not start: " + open(log.name, encoding="utf-8").read()) from None
                     threading.Event().wait(0.1)
-            Test(tool, directory, f"http://127.0.0.1:{gate.server_address[1]}").check()
+            endpoint = f"http://127.0.0.1:{gate.server_address[1]}"
+            Test(tool, directory, endpoint).check()
+            check_group(understudy, directory, endpoint)
         finally:
             gate.shutdown()
             behind.kill()

@@ -111,9 +111,9 @@ def checkpoint(group, paths):
     for path in paths.values():
         def done():
             connection = sqlite3.connect(path, timeout=30)
-            _, frames, copied = connection.execute('pragma wal_checkpoint(passive)').fetchone()
+            busy, frames, copied = connection.execute('pragma wal_checkpoint(passive)').fetchone()
             connection.close()
-            return frames == copied
+            return not busy and frames == copied  # (1, -1, -1): somebody else's is under way
         wait_for(f'{path} is checkpointed', done)
 
 

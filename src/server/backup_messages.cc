@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/backup_messages.h"
+
+#include <fmt/format.h>
+
+namespace understudy::server {
+
+v1::Backup ToProto(const backup::BackupDocument& document, const std::string& repository) {
+  v1::Backup to;
+  to.set_id(document.id);
+  to.set_database(document.database_name);
+  to.set_database_id(document.database.ToHex());
+  to.set_type(std::string(backup::BackupTypeName(document.type)));
+  to.set_server(document.server);
+  to.set_role(document.role);
+  const bool damaged = document.verification.state == backup::VerificationState::kFailed;
+  to.set_state(damaged ? "Damaged" : "Complete");
+  to.mutable_position()->set_term(document.position.term.value);
+  to.mutable_position()->set_seq(document.position.seq.value);
+  to.set_started_ms(document.started.unix_ms);
+  to.set_finished_ms(document.completed.unix_ms);
+  to.set_page_size(document.page_size);
+  to.set_pages(document.pages);
+  to.set_database_bytes(uint64_t{document.page_size} * document.pages);
+  to.set_stored_bytes(document.bytes_stored);
+  to.set_checksum(fmt::format("{:016x}", document.checksum));
+  to.set_repository(repository);
+  to.set_base(document.base);
+  to.set_commit_ms(document.commit_time.unix_ms);
+  return to;
+}
+
+void FillProgress(const base::Progress& progress, v1::ProgressUpdate* to) {
+  to->set_phase(progress.phase);
+  to->set_bytes_done(progress.bytes_done);
+  to->set_bytes_total(progress.bytes_total);
+}
+
+}  // namespace understudy::server
