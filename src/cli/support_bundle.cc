@@ -77,7 +77,8 @@ void SupportBundle::AskServer(Server& server) {
       {"status", {"status"}},
       {"servers", {"server", "list"}},
       {"health", {"health"}},
-      {"events", {"events", "--limit", kEvents}}};
+      {"events", {"events", "--limit", kEvents}},
+      {"own-events", {"events", "--local", "--limit", kEvents}}};
   for (const auto& [name, command] : questions) {
     const std::string file = fmt::format("servers/{}/{}.json", server.name, name);
     if (server.silent >= kSilentMax) {

@@ -354,13 +354,25 @@ const std::vector<Column>& BackupColumns() {
 
 Json EventJson(const v1::Event& event) {
   Json row;
-  row["id"] = event.id();
+  row["id"] = event.local() ? Json() : Json(event.id());
   row["time"] = TimeJson(event.time_ms());
   row["number"] = event.number();
   row["severity"] = event.severity();
   row["server"] = event.server();
   row["database"] = TextOrNull(event.database());
   row["message"] = event.message();
+  return row;
+}
+
+Json EventJson(const cluster::Event& event) {
+  Json row;
+  row["id"] = event.id == 0 ? Json() : Json(event.id);
+  row["time"] = TimeJson(event.time.unix_ms);
+  row["number"] = static_cast<uint32_t>(event.number);
+  row["severity"] = SeverityName(event.severity);
+  row["server"] = event.server;
+  row["database"] = TextOrNull(event.database);
+  row["message"] = event.message;
   return row;
 }
 

@@ -12,6 +12,7 @@
 
 #include "cli/json.h"
 #include "cli/table.h"
+#include "cluster/records.h"
 #include "understudy/v1/admin.pb.h"
 
 namespace understudy::cli {
@@ -24,6 +25,7 @@ Json StatusJson(const v1::DatabaseStatus& status);
 Json ScrubJson(const v1::ScrubStatus& scrub);
 Json BackupJson(const v1::Backup& backup);
 Json EventJson(const v1::Event& event);
+Json EventJson(const cluster::Event& event);  // of a server's own
 
 const std::vector<Column>& ServerColumns();
 const std::vector<Column>& DatabaseColumns();

@@ -288,4 +288,14 @@ base::Result<Event> EventFromJson(std::string_view key, const std::string& text)
   return event;
 }
 
+// Not within a character of UTF-8.
+void Shorten(Event& event) {
+  std::string& message = event.message;
+  if (message.size() <= kEventMessageBytesMax) return;
+  size_t end = kEventMessageBytesMax;
+  while (end > 0 && (static_cast<uint8_t>(message[end]) & 0xc0) == 0x80) --end;
+  message.resize(end);
+  message += " …";
+}
+
 }  // namespace understudy::cluster

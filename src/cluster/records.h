@@ -253,5 +253,8 @@ base::Result<DatabaseRecord> DatabaseFromJson(std::string_view key, const std::s
 base::Result<GroupRecord> GroupFromJson(std::string_view key, const std::string& text);
 base::Result<CopyStatusRecord> CopyStatusFromJson(std::string_view key, const std::string& text);
 base::Result<Event> EventFromJson(std::string_view key, const std::string& text);
+inline constexpr size_t kEventMessageBytesMax = 16 << 10;
+// Cuts a message that is longer.
+void Shorten(Event& event);
 
 }  // namespace understudy::cluster

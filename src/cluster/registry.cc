@@ -27,15 +27,6 @@ base::Status LostEveryRound(const std::string& key) {
                   Registry::kAttemptsMax));
 }
 
-// Not within a character of UTF-8.
-void Shorten(std::string& message) {
-  if (message.size() <= kEventMessageBytesMax) return;
-  size_t end = kEventMessageBytesMax;
-  while (end > 0 && (static_cast<uint8_t>(message[end]) & 0xc0) == 0x80) --end;
-  message.resize(end);
-  message += " …";
-}
-
 // The pair, or nothing where the key does not exist.
 base::Result<std::optional<KeyValue>> Find(Coordinator& coordinator, const std::string& key) {
   base::Result<KeyValue> pair = coordinator.Get(key);
@@ -323,7 +314,7 @@ base::Status Registry::AddEvents(std::vector<Event>& events) {
   if (events.empty()) return {};
   for (Event& event : events) {
     if (event.time.unix_ms == 0) event.time = env_.WallNow();
-    Shorten(event.message);
+    Shorten(event);
   }
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     ASSIGN_OR_RETURN(const std::optional<KeyValue> last, Find(coordinator_, kEventsLastKey));

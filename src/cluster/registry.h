@@ -29,7 +29,6 @@ namespace understudy::cluster {
 
 inline constexpr uint64_t kEventsKept = 2000;
 inline constexpr size_t kEventsPerCallMax = 16;
-inline constexpr size_t kEventMessageBytesMax = 16 << 10;  // what is longer is cut
 
 inline constexpr base::Duration kServerLeaseDefault = std::chrono::seconds(6);
 

@@ -123,6 +123,7 @@ class Admin final : public rpc::AdminBackend {
                       const Sender<v1::Event>&) override;
 
  private:
+  base::Status SendLocalEvents(const v1::EventsRequest& request, const Sender<v1::Event>& send);
   base::Status CheckNewDatabase(const v1::AddDatabaseRequest& request);
   base::Status CheckServers(const std::vector<std::string>& names);
   base::Result<v1::DatabaseStatus> StatusOf(const cluster::DatabaseRecord& record,

@@ -10,6 +10,7 @@
 #include "rpc/protocol.h"
 #include "server/admin.h"
 #include "server/ask_peers.h"
+#include "server/local_events.h"
 
 namespace understudy::server {
 namespace {
@@ -367,14 +368,36 @@ v1::Event ToProto(const cluster::Event& event) {
 
 }  // namespace
 
+base::Status Admin::SendLocalEvents(const v1::EventsRequest& request,
+                                    const Sender<v1::Event>& send) {
+  if (request.follow() || request.after_id() > 0) {
+    return base::InvalidArgument("a server's own events have no ids and are not followed");
+  }
+  if (context_.local_events == nullptr) return base::NotFound("this server keeps no events");
+  ASSIGN_OR_RETURN(std::vector<cluster::Event> events, context_.local_events->Read());
+  std::erase_if(events, [&](const auto& event) { return !IsAskedFor(request, event); });
+  const size_t limit = request.limit() > 0 ? request.limit() : events.size();
+  for (size_t i = events.size() - std::min(events.size(), limit); i < events.size(); ++i) {
+    v1::Event to = ToProto(events[i]);
+    to.set_local(true);
+    if (!send(to)) return base::Cancelled("the client went away");
+  }
+  return {};
+}
+
 base::Status Admin::Events(const v1::EventsRequest& request, const rpc::CallContext& call,
                            const Sender<v1::Event>& send) {
+  if (request.local()) return SendLocalEvents(request, send);
   uint64_t after = request.after_id();
   size_t limit = request.limit() > 0 ? request.limit() : cluster::kEventsKept;
   while (true) {
     const uint64_t seen = watch_->events_changed().count();
-    ASSIGN_OR_RETURN(std::vector<cluster::Event> events,
-                     context_.registry.Events(after, cluster::kEventsKept));
+    auto read = context_.registry.Events(after, cluster::kEventsKept);
+    if (read.status().code() == base::Code::kUnavailable && !request.follow() && after == 0) {
+      return SendLocalEvents(request, send);
+    }
+    RETURN_IF_ERROR(read.status());
+    std::vector<cluster::Event> events = std::move(read).value();
     if (!events.empty()) after = events.back().id;
     std::erase_if(events, [&](const auto& event) { return !IsAskedFor(request, event); });
     // The newest of those that were asked for.

@@ -8,6 +8,7 @@
 #include "base/thread_name.h"
 #include "cluster/membership.h"
 #include "server/group_tls.h"
+#include "server/local_events.h"
 #include "server/log_rules.h"
 
 namespace understudy::server {
@@ -17,6 +18,7 @@ using cluster::Registry;
 
 constexpr base::Duration kPollInterval = std::chrono::milliseconds(100);
 constexpr base::Duration kPublishInterval = std::chrono::seconds(1);
+constexpr size_t kUnwrittenMax = 1024;
 constexpr base::Duration kAnnounceInterval = std::chrono::seconds(2);
 
 bool HasPrefix(const std::string& text, std::string_view prefix) {
@@ -54,7 +56,8 @@ void ClusterWatch::Stop() {
   }
   signal_->Notify();
   if (thread_.joinable()) thread_.Join();
-  while (WriteEvents()) {  // until the queue, which is bounded, is empty
+  TakeEvents();
+  while (WriteEvents()) {  // all of them; they are bounded
   }
   keeper_.Stop(/*end_lease=*/unwritten_.empty());  // else the coordinator is away
   events_.Notify();
@@ -71,6 +74,7 @@ void ClusterWatch::Run() {
     const uint64_t seen = signal_->count();
     cache_.BeginRound();
     const base::SteadyTime now = context_.env.Now();
+    TakeEvents();
     const base::Status status = Poll();
     Report(status);
     if (status.ok()) {
@@ -160,21 +164,31 @@ void ClusterWatch::Announce(base::SteadyTime now) {
   Report(context_.registry.AnnounceServer(self_, keeper_.lease()));
 }
 
-// Together, so that many cost no more round trips than one.
-bool ClusterWatch::WriteEvents() {
-  while (unwritten_.size() < cluster::kEventsPerCallMax) {
+// From the queue to this server's own disk, whether the coordinator is there or not. While it is
+// away those that do not fit here stay in the queue, and are dropped when that is full.
+void ClusterWatch::TakeEvents() {
+  std::vector<cluster::Event> taken;
+  while (unwritten_.size() + taken.size() < kUnwrittenMax) {
     std::optional<cluster::Event> event = context_.events.Take();
     if (!event) break;
-    unwritten_.push_back(std::move(*event));
+    taken.push_back(std::move(*event));
   }
-  const base::Status status = context_.registry.AddEvents(unwritten_);
+  if (context_.local_events != nullptr) context_.local_events->Keep(taken);
+  unwritten_.insert(unwritten_.end(), taken.begin(), taken.end());
+}
+
+// Together, so that many cost no more round trips than one.
+bool ClusterWatch::WriteEvents() {
+  const size_t count = std::min(unwritten_.size(), cluster::kEventsPerCallMax);
+  const auto end = unwritten_.begin() + static_cast<std::ptrdiff_t>(count);
+  std::vector<cluster::Event> batch(unwritten_.begin(), end);
+  const base::Status status = context_.registry.AddEvents(batch);
   if (!status.ok()) {
     Report(status);
     return false;  // tried again in the next round
   }
-  const bool full = unwritten_.size() == cluster::kEventsPerCallMax;
-  unwritten_.clear();
-  return full;
+  unwritten_.erase(unwritten_.begin(), end);
+  return !unwritten_.empty();
 }
 
 void ClusterWatch::PublishStatus(base::SteadyTime now) {

@@ -50,7 +50,8 @@ class ClusterWatch {
   void Run();
   base::Status Poll(const std::function<void()>& before_copies = nullptr);
   void Announce(base::SteadyTime now);
-  bool WriteEvents();  // true: there may be more
+  void TakeEvents();
+  bool WriteEvents();  // true: there are more
   void PublishStatus(base::SteadyTime now);
   void Report(const base::Status& status);
   bool stopping() const EXCLUDES_LOCK(mutex_);

@@ -30,6 +30,7 @@
 namespace understudy::server {
 
 class GroupTls;
+class LocalEvents;
 class LogRules;
 
 class Settings {
@@ -86,6 +87,7 @@ struct ServerContext {
   rpc::Dialer& dialer = rpc::GrpcDialer();
   PeerAddresses* addresses = nullptr;  // null: the coordinator is asked each time
   LogRules* log_rules = nullptr;       // null: nothing is known of other copies and backups
+  LocalEvents* local_events = nullptr;  // null: events are kept in the coordinator only
 };
 
 }  // namespace understudy::server

@@ -18,6 +18,7 @@
 #include "server/cluster_watch.h"
 #include "server/failover_watch.h"
 #include "server/failsafe.h"
+#include "server/local_events.h"
 #include "server/log_rules.h"
 #include "server/members.h"
 #include "server/rebalance_watch.h"
@@ -76,6 +77,7 @@ class Server {
   Promises promises_;
   SeedTraffic seeds_;
   PeerAddresses addresses_;
+  LocalEvents local_events_;
   LogRules log_rules_;
   const ServerContext context_;
   CopyHost host_;

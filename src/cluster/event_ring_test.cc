@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ring keeps the newest events through restarts and power cuts, and reads no damaged one.
-#include "server/event_ring.h"
+#include "cluster/event_ring.h"
 
 #include <gtest/gtest.h>
 
 #include "testing/mem_env.h"
 
-namespace understudy::server {
+namespace understudy::cluster {
 namespace {
 
 constexpr char kPath[] = "/data/.events";
@@ -101,4 +101,4 @@ TEST_F(EventRingTest, AnEventThatDoesNotFitIsRefusedAndTheNextIsKept) {
 }
 
 }  // namespace
-}  // namespace understudy::server
+}  // namespace understudy::cluster

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/event_ring.h"
+#include "cluster/event_ring.h"
 
 #include "base/crc32c.h"
 
-namespace understudy::server {
+namespace understudy::cluster {
 namespace {
 
 constexpr uint64_t kHeaderBytes = 8;
@@ -109,4 +109,21 @@ base::Result<std::vector<std::string>> EventRing::Read() const {
   return payloads;
 }
 
-}  // namespace understudy::server
+std::string EventRingPath(const std::string& data_dir) {
+  return env::JoinPath(data_dir, ".events");
+}
+
+base::Result<std::vector<Event>> ReadEventRing(env::Env& env, const std::string& data_dir) {
+  const std::string path = EventRingPath(data_dir);
+  std::vector<Event> events;
+  for (const std::string& file : {path + ".1", path}) {
+    ASSIGN_OR_RETURN(const RingRecords records, ReadRing(env, file, EventRing::kFileBytesMax));
+    for (const std::string& payload : records.payloads) {
+      base::Result<Event> event = EventFromJson(file, payload);
+      if (event.ok()) events.push_back(std::move(*event));
+    }
+  }
+  return events;
+}
+
+}  // namespace understudy::cluster

@@ -16,13 +16,14 @@
 #include <string_view>
 #include <vector>
 
+#include "cluster/records.h"
 #include "env/env.h"
 
-namespace understudy::server {
+namespace understudy::cluster {
 
 class EventRing {
  public:
-  static constexpr uint32_t kPayloadBytesMax = 16 << 10;
+  static constexpr uint32_t kPayloadBytesMax = 128 << 10;  // an event whose message is escaped throughout
   static constexpr uint64_t kFileBytesMax = 1 << 20;  // of each of the two files
 
   static base::Result<std::unique_ptr<EventRing>> Open(env::Env& env, const std::string& path,
@@ -54,4 +55,10 @@ struct RingRecords {
 };
 RingRecords ParseRing(base::ByteView bytes);
 
-}  // namespace understudy::server
+// A server's ring of events, below its data directory: each payload is an Event as JSON.
+std::string EventRingPath(const std::string& data_dir);
+// Its events, oldest first; also while a daemon writes them, and when none runs. What cannot be
+// read is left out.
+base::Result<std::vector<Event>> ReadEventRing(env::Env& env, const std::string& data_dir);
+
+}  // namespace understudy::cluster
