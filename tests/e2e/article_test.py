@@ -105,7 +105,7 @@ class Article(unittest.TestCase):
 
     def move_to(self, server):
         if self.active() != server:
-            self.group.ok(self.active(), 'switchover', DATABASE, '--to', server)
+            self.group.ok(self.active(), 'switchover', DATABASE, '--to', server, '--force')  # a turn may be given back late
 
     def active(self):
         return self.group.ask_any('status', DATABASE)['databases'][0]['active']
