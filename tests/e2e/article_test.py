@@ -96,7 +96,8 @@ class Article(unittest.TestCase):
             if not self.group.daemon_pid(server):
                 self.group.start(server)
         for name, default in DEFAULTS.items():
-            self.group.ok(REMOTE, 'config', 'set', name, default)
+            wait_until(f'{name} can be set', lambda name=name, default=default:
+                       self.group.run(REMOTE, 'config', 'set', name, default).returncode == 0)
         wait_until(lambda: f'all copies are healthy: {self.group.copies(DATABASE)}',
                    lambda: self.group.is_healthy(DATABASE))
         self.move_to('s1')
