@@ -269,7 +269,7 @@ class Article(unittest.TestCase):
         self.assert_restorable()
 
     def test_the_time_for_the_log_range_is_too_short(self):
-        """'To increase the timeout value …, restart the service': it is increased while the question is asked."""
+        """'To increase the timeout value …, restart the service': it is increased while everything runs."""
         self.group.ok(REMOTE, 'config', 'set', 'QueryLogRangeTimeoutInMsec', '400')
         self.device.delay = 0.25  # half a second there and back, the most that a DAG may have
         self.backup()
@@ -278,7 +278,9 @@ class Article(unittest.TestCase):
         wait_until('it is told of', alone)
         self.assertEqual(len(alone()), 1)
         self.assertIn('did not answer within 400 ms', alone()[0]['message'])
+        self.device.delay = 0
         self.group.ok(REMOTE, 'config', 'set', 'QueryLogRangeTimeoutInMsec', '20000')
+        self.device.delay = 0.25
         self.backup()
         self.device.delay = 0
         wait_until('the end of both is told of', lambda: len(self.events(COMPLETED)) == 2)
