@@ -72,12 +72,11 @@ bool IsAskedFor(const Arguments& arguments, const cluster::Event& event) {
 
 // A server's own events from its files: nothing needs to run.
 base::Status EventsFrom(Context& context, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const bool there,
-                   context.env().Exists(cluster::EventRingPath(arguments.from)));
-  if (!there) {
-    return base::NotFound(fmt::format("{} has no events of a server\nname the data directory of one "
-                                      "(server.data_dir of its configuration)",
-                                      arguments.from));
+  if (!context.env().Stat(cluster::EventRingPath(arguments.from)).ok()) {
+    return base::NotFound(
+        fmt::format("{} has no events of a server\nname the data directory of one "
+                    "(server.data_dir of its configuration)",
+                    arguments.from));
   }
   ASSIGN_OR_RETURN(std::vector<cluster::Event> events,
                    cluster::ReadEventRing(context.env(), arguments.from));

@@ -23,8 +23,8 @@ namespace understudy::cluster {
 
 class EventRing {
  public:
-  static constexpr uint32_t kPayloadBytesMax = 128 << 10;  // an event whose message is escaped throughout
-  static constexpr uint64_t kFileBytesMax = 1 << 20;  // of each of the two files
+  static constexpr uint32_t kPayloadBytesMax = 128 << 10;  // a message that is escaped whole fits
+  static constexpr uint64_t kFileBytesMax = 1 << 20;       // of each of the two files
 
   static base::Result<std::unique_ptr<EventRing>> Open(env::Env& env, const std::string& path,
                                                        uint64_t file_bytes_max = kFileBytesMax);

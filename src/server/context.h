@@ -85,8 +85,8 @@ struct ServerContext {
   GroupTls* tls = nullptr;       // null: no TLS
   SeedTraffic* seeds = nullptr;  // null: seeds are not bounded
   rpc::Dialer& dialer = rpc::GrpcDialer();
-  PeerAddresses* addresses = nullptr;  // null: the coordinator is asked each time
-  LogRules* log_rules = nullptr;       // null: nothing is known of other copies and backups
+  PeerAddresses* addresses = nullptr;   // null: the coordinator is asked each time
+  LogRules* log_rules = nullptr;        // null: nothing is known of other copies and backups
   LocalEvents* local_events = nullptr;  // null: events are kept in the coordinator only
 };
 

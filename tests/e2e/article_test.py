@@ -228,6 +228,12 @@ class Article(unittest.TestCase):
         self.assertIn(f'{DATABASE}@{REMOTE}', [check['about'] for check in json.loads(checks.stdout)['checks']])
         self.backup()
         self.assertLess(self.took, 30)
+        own = self.group.run(REMOTE, 'events', '--id', f'{ALONE},{COMPLETED}')
+        self.assertIn("these are the server's own events", own.stderr)
+        self.assertIn('did not answer within 1000 ms', own.stdout)
+        directory = self.group.data(REMOTE)
+        files = json.loads(self.group.ok(REMOTE, 'events', '--from', directory, '--id', str(COMPLETED), '-o', 'json'))
+        self.assertEqual({event['server'] for event in files['events']}, {REMOTE})
         self.device.cut = False
         wait_until('what happened is told of', lambda: self.events(COMPLETED))
         self.assertIn('did not answer within 1000 ms', self.events(ALONE)[-1]['message'])
