@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "base/role.h"
 #include "rpc/channel_security.h"
 #include "tls/join_token.h"
 
@@ -28,6 +29,8 @@ std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const ChannelSecuri
 std::shared_ptr<grpc::ServerCredentials> ServerCredentials(
     const std::optional<ServerSecurity>& security);
 Caller CallerOf(const grpc::ServerContext& context);
+// All rights where there is no TLS.
+base::Result<base::Role> RoleOf(const grpc::ServerContext& context);
 
 // A joining server has no certificate. It demands that the listener shows one that was signed by
 // the authority with the token's fingerprint.

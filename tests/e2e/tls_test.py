@@ -169,6 +169,32 @@ def strangers_get_nothing(lab, directory):
     print('strangers, other authorities and the revoked get nothing')
 
 
+def roles_are_held(lab, directory):
+    viewer, operator = (os.path.join(directory, f'{role}.pem') for role in ('viewer', 'operator'))
+    lab.run('client', 'certificate', 'vic', '--role', 'viewer', '--output', viewer)
+    lab.run('client', 'certificate', 'oscar', '--role', 'operator', '--output', operator)
+    told = ' '.join(event['message'] for event in lab.events(2072))
+    check('client vic with the role viewer' in told and 'client oscar with the role operator' in told, f'events say {told}')
+    for server in ('s1', 's2', 's3'):
+        lab.run('status', server=server, identity=viewer)
+        refused = lab.run('switchover', 'shop', '--to', 's2', server=server, identity=viewer, ok=False)
+        check(refused.returncode != 0 and 'client vic has the role viewer' in refused.stderr, f'a viewer moved shop: {refused}')
+    check(lab.status()['active'] == 's1', 'a viewer moved shop')
+    lab.run('copy', 'suspend', 'shop', 's3', identity=operator)
+    lab.run('copy', 'resume', 'shop', 's3', identity=operator)
+    refused = lab.run('db', 'remove', 'shop', identity=operator, ok=False)
+    check(refused.returncode != 0 and 'needs admin' in refused.stderr, f'an operator removed shop: {refused}')
+    # Nobody gets more than they have; the own certificate is renewed with the same role.
+    more = os.path.join(directory, 'more.pem')
+    for name, role in (('oscar', 'admin'), ('eve', 'viewer')):
+        refused = lab.run('client', 'certificate', name, '--role', role, '--output', more, identity=operator, ok=False)
+        check(refused.returncode != 0 and not os.path.exists(more), f'an operator made an identity: {refused}')
+    lab.run('client', 'certificate', 'oscar', '--output', more, identity=operator)
+    check('needs admin' in lab.run('db', 'remove', 'shop', identity=more, ok=False).stderr, 'renewal gave more rights')
+    wait_for('all copies are healthy again', lab.healthy)
+    print('roles are held')
+
+
 def certificates_renew_under_load(lab, writer):
     before = writer.acknowledged
     def renewed():
@@ -230,6 +256,7 @@ def main():
             writer.start()
             try:
                 strangers_get_nothing(lab, directory)
+                roles_are_held(lab, directory)
                 certificates_renew_under_load(lab, writer)
                 active_copy_moves(lab, writer)
             finally:
