@@ -60,11 +60,11 @@ constexpr CallRole kCalls[] = {
     {"/understudy.v1.Admin/ExportLost", Need::kAdmin, true},
     {"/understudy.v1.Admin/RemoveLost", Need::kAdmin, true},
     // Everybody renews the own certificate; others are for an admin: the backend looks.
-    {"/understudy.v1.Membership/Sign", Need::kViewer},
+    {"/understudy.v1.Membership/Sign", Need::kViewer, true},
     {"/understudy.v1.Membership/ListCertificates", Need::kViewer},
-    {"/understudy.v1.Membership/MakeToken", Need::kAdmin},
-    {"/understudy.v1.Membership/RemoveServer", Need::kAdmin},
-    {"/understudy.v1.Membership/RevokeClient", Need::kAdmin},
+    {"/understudy.v1.Membership/MakeToken", Need::kAdmin, true},
+    {"/understudy.v1.Membership/RemoveServer", Need::kAdmin, true},
+    {"/understudy.v1.Membership/RevokeClient", Need::kAdmin, true},
     // Between servers.
     {"/understudy.v1.Admin/Relinquish", Need::kServer},
     {"/understudy.v1.Admin/AwaitMount", Need::kServer},

@@ -26,7 +26,7 @@ enum class Need {
 struct CallRole {
   std::string_view path;  // "/understudy.v1.Admin/Status"
   Need need;
-  bool changes = false;  // something that others see: told as an event
+  bool changes = false;  // something: it is told in the audit (audit.h)
 };
 
 std::span<const CallRole> CallRoles();

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "rpc/audit.h"
 #include "rpc/roles.h"
 #include "rpc/status_codec.h"
 #include "tls/certificate_authority.h"
@@ -93,6 +94,8 @@ class CallGuard final : public grpc::AuthMetadataProcessor {
     const base::Result<base::Role> role = tls::RoleOfCertificate(Text(pem.front()));
     if (!role.ok()) return Refuse(role.status().message());
     if (const base::Status status = CheckRole(*peer, *role, Text(path->second)); !status.ok()) {
+      refusals_.Tell(peer->Holder(), Text(path->second), status.message(),
+                     std::chrono::steady_clock::now());
       return Refuse(status.message());
     }
     return grpc::Status::OK;
@@ -102,6 +105,7 @@ class CallGuard final : public grpc::AuthMetadataProcessor {
   static grpc::Status Refuse(const std::string& why) { return ToGrpc(base::Fenced(why)); }
 
   const std::shared_ptr<const PeerPolicy> policy_;
+  Refusals refusals_;
 };
 
 void UseOneHost(grpc::ChannelArguments& arguments) {
@@ -148,7 +152,7 @@ std::shared_ptr<grpc::ServerCredentials> ServerCredentials(
   return credentials;
 }
 
-Caller CallerOf(const grpc::ServerContext& context) {
+Caller CallerOf(const grpc::ServerContextBase& context) {
   Caller caller;
   const auto authenticated = context.auth_context();
   if (authenticated == nullptr) return caller;

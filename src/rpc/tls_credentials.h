@@ -28,7 +28,7 @@ std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const ChannelSecuri
 // and no call that its holder may not make.
 std::shared_ptr<grpc::ServerCredentials> ServerCredentials(
     const std::optional<ServerSecurity>& security);
-Caller CallerOf(const grpc::ServerContext& context);
+Caller CallerOf(const grpc::ServerContextBase& context);
 // All rights where there is no TLS.
 base::Result<base::Role> RoleOf(const grpc::ServerContext& context);
 
