@@ -124,16 +124,18 @@ base::Result<Gate::Tokens> Gate::Parse(std::string_view text) {
       fmt::format("has {} tokens, at most {} are allowed", tokens.size(), kTokensMax));
 }
 
+base::Result<Gate::Tokens> Gate::Read() {
+  ASSIGN_OR_RETURN(const base::Bytes bytes, env::ReadFile(env_, path_, kFileBytesMax));
+  base::Result<Tokens> tokens = Parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!tokens.ok()) return tokens.status().WithContext(path_);
+  return tokens;
+}
+
 base::Status Gate::ReadAgain() {
   read_at_ = env_.Now();
   if (!closed_ && !env::Exists(env_, path_)) return {};
   closed_ = true;
-  const base::Result<base::Bytes> bytes = env::ReadFile(env_, path_, kFileBytesMax);
-  base::Result<Tokens> tokens = bytes.status();
-  if (bytes.ok()) {
-    tokens = Parse({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
-    if (!tokens.ok()) tokens = tokens.status().WithContext(path_);
-  }
+  base::Result<Tokens> tokens = Read();
   if (tokens.ok()) {
     tokens_ = std::move(tokens).value();
     broken_.clear();

@@ -46,6 +46,7 @@ class Gate {
   };
   using Tokens = std::map<std::string, Token>;  // by SHA-256
   static base::Result<Tokens> Parse(std::string_view text);
+  base::Result<Tokens> Read();
   base::Status ReadAgain() REQUIRES_LOCK(mutex_);
 
   env::Env& env_;
