@@ -5,6 +5,7 @@
 #include "cli/groups.h"
 #include "rpc/membership_client.h"
 #include "tls/certificate_authority.h"
+#include "tls/client_role.h"
 #include "tls/identity.h"
 
 namespace understudy::cli {
@@ -13,6 +14,7 @@ namespace {
 struct Arguments {
   std::string name;
   std::string output;
+  std::string role;  // empty: the server decides
   std::optional<base::Duration> lifetime;
 };
 
@@ -29,18 +31,21 @@ base::Status MakeCertificate(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(*request.mutable_request_pem(), tls::NewRequest(key));
   request.set_kind("client");
   request.set_name(arguments.name);
+  if (const auto role = base::RoleFromName(arguments.role)) request.add_hosts(tls::RoleHost(*role));
   if (arguments.lifetime) {
     request.set_lifetime_ms(*arguments.lifetime / std::chrono::milliseconds(1));
   }
   ASSIGN_OR_RETURN(const v1::SignResponse answer, members->Sign(request));
   ASSIGN_OR_RETURN(const tls::Identity identity, tls::ParseIdentity(key + answer.chain_pem()));
+  ASSIGN_OR_RETURN(const base::Role got, tls::RoleOfCertificate(answer.chain_pem()));
+  const std::string_view role = base::RoleName(got);
   RETURN_IF_ERROR(env::WritePrivateFileAtomically(context.env(), arguments.output,
                                                   base::AsBytes(identity.pem)));
   const std::string ends = base::ToRfc3339(identity.certificate.ends);
   context.output().Document(
-      Json{{"name", arguments.name}, {"file", arguments.output}, {"ends", ends}},
-      fmt::format("client {} has a certificate until {}: {}\n", arguments.name, ends,
-                  arguments.output));
+      Json{{"name", arguments.name}, {"role", role}, {"file", arguments.output}, {"ends", ends}},
+      fmt::format("client {} has a certificate with the role {} until {}: {}\n", arguments.name,
+                  role, ends, arguments.output));
   context.output().Note(fmt::format(
       "use it with --identity or UNDERSTUDY_IDENTITY, or keep it as ~/.understudy/identity.pem"));
   return {};
@@ -52,6 +57,10 @@ Runner DefineCertificate(CLI::App& app) {
   app.add_option("--output", arguments->output, "the file for key and certificate")
       ->required()
       ->type_name("FILE");
+  app.add_option("--role", arguments->role,
+                 "what its holder may do: viewer, operator or admin (default admin)")
+      ->check(CLI::IsMember({"viewer", "operator", "admin"}))
+      ->type_name("ROLE");
   AddDuration(app, "--lifetime", arguments->lifetime, "how long it is good (default 365d)");
   return [arguments](Context& context) { return MakeCertificate(context, *arguments); };
 }
@@ -80,7 +89,7 @@ Group ClientCommands() {
           "Certificates for people and programs that give commands",
           {{.name = "certificate",
             .summary = "Make a key and a certificate for a person or a program",
-            .example = "understudy client certificate ann --output ann.pem",
+            .example = "understudy client certificate ann --role operator --output ann.pem",
             .define = DefineCertificate},
            {.name = "revoke",
             .summary = "Let a client in no longer, whatever certificates it has",

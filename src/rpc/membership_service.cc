@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "rpc/roles.h"
 #include "rpc/status_codec.h"
 #include "rpc/tls_credentials.h"
 #include "understudy/v1/membership.grpc.pb.h"
@@ -27,7 +28,13 @@ class MembershipService final : public v1::Membership::Service {
   }
   grpc::Status Sign(grpc::ServerContext* context, const v1::SignRequest* request,
                     v1::SignResponse* response) override {
-    return Give(backend_.Sign(*request, CallerOf(*context)), response);
+    const Caller caller = CallerOf(*context);
+    const base::Result<base::Role> role = RoleOf(*context);
+    if (!role.ok()) return ToGrpc(role.status());
+    v1::SignRequest order = *request;
+    const base::Status decided = DecideRole(caller, *role, order);
+    if (!decided.ok()) return ToGrpc(decided);
+    return Give(backend_.Sign(order, caller), response);
   }
   grpc::Status ListCertificates(grpc::ServerContext*, const v1::ListCertificatesRequest* request,
                                 v1::ListCertificatesResponse* response) override {

@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "rpc/admin_service.h"
+#include "rpc/audit.h"
 #include "rpc/channel_args.h"
 #include "rpc/membership_service.h"
 #include "rpc/status_codec.h"
@@ -102,6 +103,7 @@ base::Result<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& options
   auto state = std::make_unique<State>(options, backend, acceptor);
   grpc::ServerBuilder builder;
   SetServerArguments(builder);
+  AuditCalls(builder);
   builder.AddListeningPort(options.listen, ServerCredentials(options.security), &state->port);
   builder.RegisterService(state->admin.get());
   builder.RegisterService(&state->replication);

@@ -12,8 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "rpc/audit.h"
+#include "rpc/roles.h"
 #include "rpc/status_codec.h"
 #include "tls/certificate_authority.h"
+#include "tls/client_role.h"
 
 namespace understudy::rpc {
 namespace {
@@ -28,13 +31,6 @@ using grpc::experimental::TlsServerCredentialsOptions;
 
 // How often a server looks whether its files have changed.
 constexpr unsigned kFilesEverySeconds = 1;
-
-// Of a client's certificate: what is between servers only.
-constexpr std::string_view kServersOnly[] = {
-    "/understudy.v1.Replication/",         "/understudy.v1.Admin/Relinquish",
-    "/understudy.v1.Admin/AwaitMount",     "/understudy.v1.Admin/Confirm",
-    "/understudy.v1.Admin/AnnounceBackup", "/understudy.v1.Admin/FetchPage",
-    "/understudy.v1.Admin/FetchGeneration"};
 
 std::string Text(grpc::string_ref text) { return std::string(text.data(), text.size()); }
 
@@ -77,8 +73,8 @@ base::Status CheckServer(const ChannelSecurity& security, const std::string& lea
   return CheckPolicy(security.policy, peer);
 }
 
-// Refuses, at every call, those whose certificate has come not to count, and clients what is
-// between servers.
+// Refuses, at every call, those whose certificate has come not to count, and clients what their
+// role does not include.
 class CallGuard final : public grpc::AuthMetadataProcessor {
  public:
   explicit CallGuard(std::shared_ptr<const PeerPolicy> policy) : policy_(std::move(policy)) {}
@@ -95,12 +91,12 @@ class CallGuard final : public grpc::AuthMetadataProcessor {
     if (const base::Status status = CheckPolicy(policy_, *peer); !status.ok()) {
       return Refuse(status.message());
     }
-    if (peer->kind == tls::Kind::kServer) return grpc::Status::OK;
-    for (const std::string_view prefix : kServersOnly) {
-      if (path->second.starts_with(grpc::string_ref(prefix.data(), prefix.size()))) {
-        return Refuse(fmt::format("{} is no server, and may not call {}", peer->Holder(),
-                                  Text(path->second)));
-      }
+    const base::Result<base::Role> role = tls::RoleOfCertificate(Text(pem.front()));
+    if (!role.ok()) return Refuse(role.status().message());
+    if (const base::Status status = CheckRole(*peer, *role, Text(path->second)); !status.ok()) {
+      refusals_.Tell(peer->Holder(), Text(path->second), status.message(),
+                     std::chrono::steady_clock::now());
+      return Refuse(status.message());
     }
     return grpc::Status::OK;
   }
@@ -109,6 +105,7 @@ class CallGuard final : public grpc::AuthMetadataProcessor {
   static grpc::Status Refuse(const std::string& why) { return ToGrpc(base::Fenced(why)); }
 
   const std::shared_ptr<const PeerPolicy> policy_;
+  Refusals refusals_;
 };
 
 void UseOneHost(grpc::ChannelArguments& arguments) {
@@ -155,7 +152,7 @@ std::shared_ptr<grpc::ServerCredentials> ServerCredentials(
   return credentials;
 }
 
-Caller CallerOf(const grpc::ServerContext& context) {
+Caller CallerOf(const grpc::ServerContextBase& context) {
   Caller caller;
   const auto authenticated = context.auth_context();
   if (authenticated == nullptr) return caller;
@@ -164,6 +161,14 @@ Caller CallerOf(const grpc::ServerContext& context) {
   base::Result<tls::Certificate> certificate = tls::ParseCertificate(Text(pem.front()));
   if (certificate.ok()) caller.certificate = std::move(certificate).value();
   return caller;
+}
+
+base::Result<base::Role> RoleOf(const grpc::ServerContext& context) {
+  const auto authenticated = context.auth_context();
+  if (authenticated == nullptr) return base::Role::kAdmin;
+  const std::vector<grpc::string_ref> pem = authenticated->FindPropertyValues("x509_pem_cert");
+  if (pem.empty()) return base::Role::kAdmin;
+  return tls::RoleOfCertificate(Text(pem.front()));
 }
 
 std::shared_ptr<grpc::ChannelCredentials> JoinChannelCredentials(

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "base/role.h"
 #include "rpc/channel_security.h"
 #include "tls/join_token.h"
 
@@ -27,7 +28,9 @@ std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const ChannelSecuri
 // and no call that its holder may not make.
 std::shared_ptr<grpc::ServerCredentials> ServerCredentials(
     const std::optional<ServerSecurity>& security);
-Caller CallerOf(const grpc::ServerContext& context);
+Caller CallerOf(const grpc::ServerContextBase& context);
+// All rights where there is no TLS.
+base::Result<base::Role> RoleOf(const grpc::ServerContext& context);
 
 // A joining server has no certificate. It demands that the listener shows one that was signed by
 // the authority with the token's fingerprint.

@@ -13,6 +13,7 @@
 #include "rpc/rpc_fixture.h"
 #include "testing/temp_dir.h"
 #include "tls/certificate_authority.h"
+#include "tls/client_role.h"
 
 namespace understudy::rpc {
 namespace {
@@ -43,6 +44,11 @@ class Desk final : public JoinBackend {
   std::string secret;  // that was seen
 };
 
+std::vector<std::string> RoleHosts(Kind kind, base::Role role) {
+  if (kind != Kind::kClient) return {};
+  return {tls::RoleHost(role)};
+}
+
 class TlsServerTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -58,13 +64,16 @@ class TlsServerTest : public testing::Test {
   }
 
   std::shared_ptr<const Identity> Of(const CertificateAuthority& authority, Kind kind,
-                                     const std::string& name) {
+                                     const std::string& name,
+                                     base::Role role = base::Role::kAdmin) {
     const std::string key = tls::NewKey().value();
-    const std::string chain =
-        authority
-            .Sign(env_, tls::NewRequest(key).value(),
-                  {.kind = kind, .name = name, .lifetime = std::chrono::hours(1)})
-            .value();
+    const std::string chain = authority
+                                  .Sign(env_, tls::NewRequest(key).value(),
+                                        {.kind = kind,
+                                         .name = name,
+                                         .hosts = RoleHosts(kind, role),
+                                         .lifetime = std::chrono::hours(1)})
+                                  .value();
     return std::make_shared<const Identity>(tls::ParseIdentity(key + chain).value());
   }
   base::Status Hello(const ChannelSecurity& security) {
@@ -136,6 +145,24 @@ TEST_F(TlsServerTest, WhatIsBetweenServersIsRefusedToClients) {
   EXPECT_EQ((*client)->AwaitMount({}).status().code(), Code::kFenced);
   EXPECT_EQ((*client)->Confirm({}, std::chrono::seconds(20)).status().code(), Code::kFenced);
   EXPECT_EQ((*client)->Status({}).status().code(), Code::kNotFound);  // the backend's answer
+}
+
+TEST_F(TlsServerTest, ARoleIsHeldAtEveryCall) {
+  const auto connect = [&](base::Role role) {
+    return AdminClient::Connect(address_, std::chrono::seconds(20),
+                                {Of(shop_, Kind::kClient, "ann", role), "", nullptr})
+        .value();
+  };
+  const auto viewer = connect(base::Role::kViewer);
+  EXPECT_EQ(viewer->Status({}).status().code(), Code::kNotFound);  // the backend's answer
+  const base::Status refused = viewer->Switchover({}).status();
+  EXPECT_EQ(refused.code(), Code::kFenced);
+  EXPECT_NE(refused.message().find("Switchover needs operator"), std::string::npos)
+      << refused.message();
+  EXPECT_EQ(viewer->ExportLost({}, [](const auto&) { return true; }).code(), Code::kFenced);
+  const auto operating = connect(base::Role::kOperator);
+  EXPECT_EQ(operating->Switchover({}).status().message().find("needs"), std::string::npos);
+  EXPECT_NE(operating->SetSetting({}).status().message().find("needs admin"), std::string::npos);
 }
 
 TEST_F(TlsServerTest, ARevokedOneIsCutOffInTheMiddle) {

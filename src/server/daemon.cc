@@ -211,9 +211,11 @@ std::string WithPort(const std::string& address, int port) {
 
 // Null where none is configured.
 base::Result<std::unique_ptr<web::HttpServer>> StartWeb(const Config::Web& config,
-                                                        const web::StatusSource& source) {
+                                                        const web::StatusSource& source,
+                                                        web::Gate& gate) {
   if (config.listen.empty()) return std::unique_ptr<web::HttpServer>();
-  return web::HttpServer::Start(config.listen, source);
+  (void)gate.Open();  // says itself what is wrong; databases do not wait for that
+  return web::HttpServer::Start(config.listen, source, &gate);
 }
 
 void EndThisProcess() { kill(getpid(), SIGTERM); }
@@ -280,8 +282,9 @@ base::Status RunUntilStopped(env::Env& env, Settings& settings, const std::strin
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::RpcServer> rpc_server,
                    rpc::RpcServer::Start(ListenOptions(config, tls.get(), server->members()),
                                          server->admin(), server->ships()));
+  web::Gate gate(env, env::JoinPath(config.server.data_dir, ".web_tokens"));
   ASSIGN_OR_RETURN(const std::unique_ptr<web::HttpServer> web,
-                   StartWeb(config.web, server->web_status()));
+                   StartWeb(config.web, server->web_status(), gate));
   const std::string address = WithPort(config.server.advertise, rpc_server->port());
   const std::string web_address = web == nullptr ? "" : WithPort(config.web.advertise, web->port());
   RETURN_IF_ERROR(RetryAtStart(

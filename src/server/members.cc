@@ -10,6 +10,7 @@
 #include "base/diag.h"
 #include "server/group_tls.h"
 #include "server/group_view.h"
+#include "tls/client_role.h"
 
 namespace understudy::server {
 
@@ -149,9 +150,11 @@ base::Result<v1::SignResponse> Members::Sign(const v1::SignRequest& request,
                    SignAndRecord(request.request_pem(), order,
                                  own ? caller.certificate->serial : std::string()));
   if (!own) {
-    context_.events.Add(EventNumber::kCertificateIssued, Severity::kInfo, "",
-                        fmt::format("{} got a certificate for client {} on server {}",
-                                    NameOf(caller), request.name(), context_.server));
+    ASSIGN_OR_RETURN(const base::Role role, tls::RoleOfCertificate(response.chain_pem()));
+    context_.events.Add(
+        EventNumber::kCertificateIssued, Severity::kInfo, "",
+        fmt::format("{} got a certificate for client {} with the role {} on server {}",
+                    NameOf(caller), request.name(), base::RoleName(role), context_.server));
   }
   return response;
 }

@@ -122,7 +122,7 @@ bool HasBody(const httplib::Request& request) {
 
 class HttpServer::Core final : public httplib::Server {
  public:
-  explicit Core(const StatusSource& source) : source_(source) {
+  Core(const StatusSource& source, Gate* gate) : source_(source), gate_(gate) {
     new_task_queue = [this] {
       auto* const workers = new Workers;  // NOLINT: the library deletes it
       workers_ = workers;
@@ -181,8 +181,20 @@ class HttpServer::Core final : public httplib::Server {
 
  private:
   void Respond(const httplib::Request& request, httplib::Response& response) {
-    const Answer answer = AnswerTo(
-        {request.method, request.path, {request.params.begin(), request.params.end()}}, source_);
+    const std::string refusal =
+        gate_ == nullptr ? "" : gate_->Refusal(request.get_header_value("Authorization"));
+    const bool stranger = !refusal.empty();
+    Answer answer;
+    if (stranger && !IsHealthPath(request.path)) {
+      answer = {401, refusal + "\n", "text/plain; charset=utf-8"};
+      response.set_header("WWW-Authenticate", "Basic realm=\"Understudy\", charset=\"UTF-8\"");
+    } else {
+      answer = AnswerTo(
+          {request.method, request.path, {request.params.begin(), request.params.end()}}, source_);
+    }
+    if (stranger && answer.code != 401 && !answer.body.empty()) {
+      answer.body = HealthOnly(answer.body);
+    }
     response.status = answer.code;
     response.set_header("Cache-Control", "no-store");
     response.set_header("Content-Security-Policy", kContentSecurityPolicy);
@@ -224,6 +236,7 @@ class HttpServer::Core final : public httplib::Server {
   }
 
   const StatusSource& source_;
+  Gate* const gate_;  // may be null
   std::atomic<bool> stopping_{false};
   std::atomic<Workers*> workers_{nullptr};
   std::atomic<std::thread::id> acceptor_{};
@@ -238,8 +251,9 @@ HttpServer::HttpServer(std::unique_ptr<Core> core) : core_(std::move(core)) {}
 HttpServer::~HttpServer() { Stop(); }
 
 base::Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
-                                                            const StatusSource& source) {
-  auto core = std::make_unique<Core>(source);
+                                                            const StatusSource& source,
+                                                            Gate* gate) {
+  auto core = std::make_unique<Core>(source, gate);
   RETURN_IF_ERROR(core->Listen(listen));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(core)));
 }

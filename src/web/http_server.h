@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "base/time.h"
+#include "web/gate.h"
 #include "web/status_source.h"
 
 namespace understudy::web {
@@ -29,9 +30,10 @@ inline constexpr base::Duration kIdleLimit = std::chrono::seconds(5);
 class HttpServer {
  public:
   // `listen` is "host:port", port 0 takes a free one; kInvalidArgument, kUnavailable when it cannot
-  // be bound. `source` is borrowed.
+  // be bound. `source` and `gate` are borrowed; null: everything is for everybody.
   static base::Result<std::unique_ptr<HttpServer>> Start(const std::string& listen,
-                                                         const StatusSource& source);
+                                                         const StatusSource& source,
+                                                         Gate* gate = nullptr);
   ~HttpServer();  // as Stop
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

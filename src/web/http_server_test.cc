@@ -14,6 +14,8 @@
 #include <memory>
 #include <vector>
 
+#include "testing/mem_env.h"
+#include "tls/certificate.h"
 #include "web/source_fixture.h"
 
 namespace understudy::web {
@@ -95,6 +97,39 @@ TEST_F(HttpServerTest, GetHasABodyHeadAndOptionsHaveNone) {
     EXPECT_EQ(FirstLine(no), "HTTP/1.1 503 Service Unavailable") << method;
     EXPECT_EQ(BodyOf(no), "") << method;
   }
+}
+
+TEST_F(HttpServerTest, BehindAGateStrangersGetHealthOnly) {
+  understudy::test::MemEnv env;
+  ASSERT_TRUE(env.MakeDirectories("/d").ok());
+  const std::string file = "ann " + tls::Sha256Hex("right") + "\n";
+  ASSERT_TRUE(env::WriteFileAtomically(env, "/d/tokens", base::AsBytes(file)).ok());
+  Gate gate(env, "/d/tokens");
+  auto guarded = HttpServer::Start("127.0.0.1:0", source_, &gate);
+  ASSERT_TRUE(guarded.ok()) << guarded.status().ToString();
+  const auto ask = [&](const std::string& what, const std::string& token) {
+    return Client((*guarded)->port())
+        .Ask(fmt::format("{} HTTP/1.0\r\n{}\r\n", what,
+                         token.empty() ? "" : "Authorization: Bearer " + token + "\r\n"));
+  };
+  for (const char* path : {"/", "/metrics", "/api/v1/state", "/cluster", "/databases",
+                           "/db/orders/status", "/dashboard/main.js", "/nothing"}) {
+    for (const char* token : {"", "wrong"}) {
+      const std::string refused = ask(fmt::format("GET {}", path), token);
+      EXPECT_EQ(FirstLine(refused), "HTTP/1.1 401 Unauthorized") << path;
+      EXPECT_NE(refused.find("WWW-Authenticate: Basic"), std::string::npos) << refused;
+      EXPECT_NE(BodyOf(refused).find("token"), std::string::npos) << refused;
+      EXPECT_EQ(refused.find("orders"), std::string::npos) << refused;
+    }
+    const std::string answered = ask(fmt::format("GET {}", path), "right");
+    EXPECT_EQ(answered.find(" 401 "), std::string::npos) << path;
+  }
+  EXPECT_EQ(FirstLine(ask("POST /metrics", "")), "HTTP/1.1 401 Unauthorized");
+  EXPECT_EQ(FirstLine(ask("POST /metrics", "right")), "HTTP/1.1 405 Method Not Allowed");
+  // The codes that load balancers look at are the same; the rest of the answer is not for them.
+  EXPECT_EQ(BodyOf(ask("GET /db/orders/primary", "")), "{\"answer\":\"yes\"}");
+  EXPECT_EQ(FirstLine(ask("GET /db/mail/primary", "wrong")), "HTTP/1.1 503 Service Unavailable");
+  EXPECT_NE(BodyOf(ask("GET /db/orders/primary", "right")), "{\"answer\":\"yes\"}");
 }
 
 TEST_F(HttpServerTest, ParametersAreDecoded) {

@@ -8,6 +8,7 @@ Certificates live for 18 s here, so that every server renews its own while it is
 with a deadline.
 """
 
+import hashlib
 import json
 import os
 import socket
@@ -18,6 +19,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 
 UNDERSTUDY = os.path.abspath(sys.argv[1])
 DEADLINE = 60
@@ -169,6 +172,75 @@ def strangers_get_nothing(lab, directory):
     print('strangers, other authorities and the revoked get nothing')
 
 
+def roles_are_held(lab, directory):
+    viewer, operator = (os.path.join(directory, f'{role}.pem') for role in ('viewer', 'operator'))
+    lab.run('client', 'certificate', 'vic', '--role', 'viewer', '--output', viewer)
+    lab.run('client', 'certificate', 'oscar', '--role', 'operator', '--output', operator)
+    told = ' '.join(event['message'] for event in lab.events(2072))
+    check('client vic with the role viewer' in told and 'client oscar with the role operator' in told, f'events say {told}')
+    for server in ('s1', 's2', 's3'):
+        lab.run('status', server=server, identity=viewer)
+        refused = lab.run('switchover', 'shop', '--to', 's2', server=server, identity=viewer, ok=False)
+        check(refused.returncode != 0 and 'client vic has the role viewer' in refused.stderr, f'a viewer moved shop: {refused}')
+    check(lab.status()['active'] == 's1', 'a viewer moved shop')
+    lab.run('copy', 'suspend', 'shop', 's3', identity=operator)
+    lab.run('copy', 'resume', 'shop', 's3', identity=operator)
+    refused = lab.run('db', 'remove', 'shop', identity=operator, ok=False)
+    check(refused.returncode != 0 and 'needs admin' in refused.stderr, f'an operator removed shop: {refused}')
+    # Nobody gets more than they have; the own certificate is renewed with the same role.
+    more = os.path.join(directory, 'more.pem')
+    for name, role in (('oscar', 'admin'), ('eve', 'viewer')):
+        refused = lab.run('client', 'certificate', name, '--role', role, '--output', more, identity=operator, ok=False)
+        check(refused.returncode != 0 and not os.path.exists(more), f'an operator made an identity: {refused}')
+    lab.run('client', 'certificate', 'oscar', '--output', more, identity=operator)
+    check('needs admin' in lab.run('db', 'remove', 'shop', identity=more, ok=False).stderr, 'renewal gave more rights')
+    wait_for('all copies are healthy again', lab.healthy)
+    output = os.path.join(lab.directory, 'lab', 's1', 'output.txt')
+    with open(output, errors='replace') as file:
+        told = [line for line in file if ' audit ' in line]
+    check(any('SuspendCopy' in line and 'client oscar' in line and 'database=shop' in line and 'result=ok' in line for line in told)
+          and any('refused Switchover' in line and 'client vic' in line for line in told), f'the audit says {told}')
+    print('roles are held')
+
+
+def code_of(address, path, token=None):
+    request = urllib.request.Request(f'http://{address}{path}')
+    if token is not None:
+        request.add_header('Authorization', f'Bearer {token}')
+    try:
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def web_needs_a_token(lab):
+    web = {each['server']: each['web'] for each in lab.ask('lab', 'status')['servers']}
+    def allow(*lines):
+        for server in web:
+            path = os.path.join(lab.directory, 'lab', server, 'data', '.web_tokens')
+            with open(path + '.new', 'w') as file:
+                file.write(''.join(line + '\n' for line in lines))
+            os.rename(path + '.new', path)
+    def line(name, token, *expires):
+        return ' '.join((name, hashlib.sha256(token.encode()).hexdigest(), *expires))
+    for address in web.values():
+        check(code_of(address, '/metrics') == 200, 'without a token file the port is not open')
+    allow(line('prometheus', 'right'), line('ann', 'gone'), line('old', 'expired', '2020-01-01T00:00:00Z'))
+    for server, address in web.items():
+        wait_for(f'{server} asks for a token', lambda address=address: code_of(address, '/metrics') == 401)
+        for path in ('/', '/api/v1/state', '/cluster', '/db/shop/status'):
+            check(code_of(address, path) == 401, f'{path} is open')
+            check(code_of(address, path, 'wrong') == 401 and code_of(address, path, 'expired') == 401, f'{path} takes any token')
+            check(code_of(address, path, 'right') == 200 and code_of(address, path, 'gone') == 200, f'{path} takes no token')
+        check(code_of(address, '/liveness') == 200 and code_of(address, '/db/shop/primary') in (200, 503), 'health is not open')
+    allow(line('prometheus', 'right'))
+    for server, address in web.items():
+        wait_for(f'{server} has let go of a token', lambda address=address: code_of(address, '/metrics', 'gone') == 401)
+        check(code_of(address, '/metrics', 'right') == 200, 'the other token is gone too')
+    print('the web port needs a token')
+
+
 def certificates_renew_under_load(lab, writer):
     before = writer.acknowledged
     def renewed():
@@ -230,6 +302,8 @@ def main():
             writer.start()
             try:
                 strangers_get_nothing(lab, directory)
+                roles_are_held(lab, directory)
+                web_needs_a_token(lab)
                 certificates_renew_under_load(lab, writer)
                 active_copy_moves(lab, writer)
             finally:
