@@ -5,8 +5,8 @@
 //   400 a parameter that does not exist or does not parse
 //
 // The body is JSON and says why (/metrics is metrics.h's text, / and /dashboard/ are dashboard.h's
-// files, /api/v1/state/stream the head of a state_stream.h); HEAD and OPTIONS get the code alone. Threading: pure functions of a request and the
-// snapshot that `source` gives at that moment.
+// files, /api/v1/state/stream the head of a state_stream.h); HEAD and OPTIONS get the code alone.
+// Threading: pure functions of a request and the snapshot that `source` gives at that moment.
 #pragma once
 
 #include <map>

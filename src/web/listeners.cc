@@ -15,9 +15,7 @@
 namespace understudy::web {
 
 Listeners::Listeners(const StatusSource& source, LagHistory& history)
-    : source_(source),
-      history_(history),
-      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : source_(source), history_(history), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -85,9 +83,8 @@ void Listeners::Tell(const Snapshot& snapshot, Clock::time_point now) {
   const std::string frame = stream_.Next(snapshot);
   for (Listener& listener : listeners_) {
     if (listener.waiting.empty()) listener.moved = now;
-    listener.waiting += std::exchange(listener.greeted, true)
-                            ? frame
-                            : stream_.Since(listener.last_event_id);
+    listener.waiting +=
+        std::exchange(listener.greeted, true) ? frame : stream_.Since(listener.last_event_id);
     if (listener.waiting.size() > kListenerBytesMax) listener.gone = true;
     Send(listener, now);
   }

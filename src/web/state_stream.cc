@@ -21,6 +21,7 @@ void LeaveOut(Json& row) {
   for (const char* const field : {"copied_age_ms", "replayed_age_ms", "last_commit"}) {
     row.erase(field);
   }
+  if (row.value("state", "") == "Up") row.erase("last_seen");
   if (const auto members = row.find("members"); members != row.end()) {
     for (Json& member : *members) member.erase("observed");
   }
@@ -60,7 +61,8 @@ StateStream::Parts StateStream::Read(const Snapshot& snapshot, std::string& cloc
 }
 
 std::string StateStream::Write(const char* event, const Parts& parts) const {
-  std::string text = fmt::format("id: {}-{}\nevent: {}\ndata: {{\"set\":{{{}", run_, number_, event, clock_);
+  std::string text =
+      fmt::format("id: {}-{}\nevent: {}\ndata: {{\"set\":{{{}", run_, number_, event, clock_);
   for (size_t i = 0; i < kParts; ++i) {
     if (i > 0 && parts.at(i).empty()) continue;
     if (i > 0) text += fmt::format("}},\"{}\":{{", kPartNames[i]);

@@ -7,7 +7,7 @@
 //   event: beat    nothing else has changed
 //
 // Each carries `set.now` and `set.coordinator_silence_ms`. Rows are whole, by name; what changes
-// all the time (ages, when a state was published) is left out. The id is "RUN-NUMBER": whoever
+// all the time (ages, when a server was seen) is left out. The id is "RUN-NUMBER": whoever
 // comes back with one gets what was missed while that is among the last kFramesMax, and everything
 // otherwise. Threading: thread-compatible.
 #pragma once

@@ -75,9 +75,9 @@ TEST(StateStream, GivesEverythingForAnIdThatItCannotFollow) {
     source.mail().replay_queue = 100 + i;
     stream.Next(source.snapshot);
   }
-  for (const std::string& id : {first, std::string("76-1"), std::string("77-"),
-                                std::string("77-99999"), std::string("77-1x"),
-                                std::string("77-99999999999999999999999"), std::string("x")}) {
+  for (const std::string& id :
+       {first, std::string("76-1"), std::string("77-"), std::string("77-99999"),
+        std::string("77-1x"), std::string("77-99999999999999999999999"), std::string("x")}) {
     EXPECT_TRUE(Is(stream.Since(id), "state")) << id;
   }
 }

@@ -45,7 +45,7 @@ function told(newest, isNew) {
   document.body.classList.remove('stale');
   at('away').hidden = true;
   say(verdictOf(state, view));
-  if (isNew) show();
+  show();
 }
 
 function silent(sinceMs) {

@@ -5,8 +5,10 @@
 const WIDTH = 120;
 const HEIGHT = 24;
 const POINTS = 360;
+const POINTS_MIN = 30; // what is younger fills the plot from the right
 const SVG = 'http://www.w3.org/2000/svg';
 const STALE_MS = 60000;
+const YOUNG_MS = 5000; // as old may it be while there is nothing of a copy
 const ASKED_MAX = 40; // databases whose course is kept here
 const ANSWER_MS_MAX = 8000;
 
@@ -21,7 +23,8 @@ export class History {
   // The values by minute, oldest first; null: not known. Asks for what is missing or old.
   of(database, server, field) {
     const known = this.#known.get(database);
-    if (known === undefined || performance.now() - known.at > STALE_MS) this.#ask(database);
+    const age = performance.now() - (known?.at ?? 0);
+    if (known === undefined || age > (known.copies.has(server) ? STALE_MS : YOUNG_MS)) this.#ask(database);
     return known?.copies.get(server)?.[field] ?? [];
   }
 
@@ -58,7 +61,7 @@ export function drawPlot(svg, past, now, least) {
   const points = [...past.slice(1 - POINTS), now];
   const most = points.reduce((top, value) => (value !== null && (top === null || value > top) ? value : top), null);
   const top = Math.max(least, most ?? 0);
-  const step = WIDTH / (POINTS - 1);
+  const step = WIDTH / (Math.max(POINTS_MIN, points.length) - 1);
   let path = '';
   let pen = 'M';
   points.forEach((value, i) => {

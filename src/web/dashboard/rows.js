@@ -69,7 +69,7 @@ export function showAway(box, list, servers) {
 const PLOTS = [
   ['copyQueue', 'copy_queue', 'copy queue', (value) => value.toLocaleString('en'), 10],
   ['replayQueue', 'replay_queue', 'replay queue', (value) => value.toLocaleString('en'), 10],
-  ['ageMs', 'age_ms', 'readers behind', ago, 1000],
+  ['ageMs', 'age_ms', 'behind', ago, 1000],
 ];
 
 function buildCopy() {
@@ -95,7 +95,7 @@ function updatePlot(cell, copy, field, title, tell, least, past) {
   const most = drawPlot(plot, past, now, least);
   const over = past.length > 60 ? `${Math.round(past.length / 60)} h` : `${Math.max(1, past.length)} min`;
   setText(note, most === null ? 'not known' : `at most ${tell(most)} in ${over}`);
-  plot.setAttribute('aria-label', `${title} of ${copy.server}: now ${now === null ? 'not known' : tell(now)}, ${note.textContent}`);
+  plot.setAttribute('aria-label', `${title === 'behind' ? 'how far readers are behind' : title} of ${copy.server}: now ${now === null ? 'not known' : tell(now)}, ${note.textContent}`);
 }
 
 function updateCopy(row, copy, database, history) {
