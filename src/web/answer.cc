@@ -11,6 +11,7 @@
 #include "web/dashboard.h"
 #include "web/lag.h"
 #include "web/metrics.h"
+#include "web/state_stream.h"
 #include "web/status_json.h"
 
 namespace understudy::web {
@@ -18,6 +19,9 @@ namespace {
 
 // What a copy that takes reads may be behind by default, for /readiness.
 constexpr base::Duration kReadyLagDefault = std::chrono::seconds(10);
+
+// Of a name in a question: no database has a longer one.
+constexpr size_t kDatabaseNameMax = 256;
 
 // A "no" has its sentence, a "yes" has none.
 using Verdict = std::string;
@@ -207,6 +211,24 @@ Answer AnswerOfState(const Question& question, const Snapshot& snapshot) {
   return {200, ToText(StateJson(snapshot))};
 }
 
+// The first answer of a stream; the HTTP server hands the connection over.
+Answer AnswerOfStream(const Question& question, const Snapshot& snapshot) {
+  Asked none{snapshot, "", nullptr, {}};
+  if (const std::string wrong = ReadParameters(question, nullptr, none); !wrong.empty()) {
+    return Refuse(400, wrong);
+  }
+  return {200, "", kEventStreamType};
+}
+
+Answer AnswerOfLag(const Question& question, const LagHistory* history) {
+  const auto database = question.parameters.find("database");
+  if (database == question.parameters.end() || question.parameters.size() != 1) {
+    return Refuse(400, "name one database: /api/v1/history?database=NAME");
+  }
+  if (history == nullptr) return Refuse(404, "no history is kept here");
+  return {200, ToText(history->Of(database->second.substr(0, kDatabaseNameMax)))};
+}
+
 // "/db/orders/" -> {"db", "orders"}
 std::vector<std::string> Words(const std::string& path) {
   std::vector<std::string> words;
@@ -223,7 +245,7 @@ std::vector<std::string> Words(const std::string& path) {
 
 }  // namespace
 
-Answer AnswerTo(const Question& question, const StatusSource& source) {
+Answer AnswerTo(const Question& question, const StatusSource& source, const LagHistory* history) {
   if (question.method != "GET" && question.method != "HEAD" && question.method != "OPTIONS") {
     return Refuse(405, fmt::format("{} is not one of {}", question.method, kAllowedMethods));
   }
@@ -237,6 +259,10 @@ Answer AnswerTo(const Question& question, const StatusSource& source) {
     answer = AnswerOfDashboard(question, words[1]);
   } else if (words == std::vector<std::string>{"api", "v1", "state"}) {
     answer = AnswerOfState(question, source.Take());
+  } else if (words == std::vector<std::string>{"api", "v1", "state", "stream"}) {
+    answer = AnswerOfStream(question, source.Take());
+  } else if (words == std::vector<std::string>{"api", "v1", "history"}) {
+    answer = AnswerOfLag(question, history);
   } else if (words.size() == 1) {
     answer = AnswerOfServer(question, source.Take(), words[0]);
   } else {

@@ -5,13 +5,14 @@
 //   400 a parameter that does not exist or does not parse
 //
 // The body is JSON and says why (/metrics is metrics.h's text, / and /dashboard/ are dashboard.h's
-// files); HEAD and OPTIONS get the code alone. Threading: pure functions of a request and the
-// snapshot that `source` gives at that moment.
+// files, /api/v1/state/stream the head of a state_stream.h); HEAD and OPTIONS get the code alone.
+// Threading: pure functions of a request and the snapshot that `source` gives at that moment.
 #pragma once
 
 #include <map>
 #include <string>
 
+#include "web/lag_history.h"
 #include "web/status_source.h"
 
 namespace understudy::web {
@@ -33,6 +34,8 @@ struct Answer {
   const char* type = "application/json";
 };
 
-Answer AnswerTo(const Question& question, const StatusSource& source);
+// `history` may be null: then there is none.
+Answer AnswerTo(const Question& question, const StatusSource& source,
+                const LagHistory* history = nullptr);
 
 }  // namespace understudy::web

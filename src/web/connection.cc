@@ -33,6 +33,7 @@ Connection::Connection(int socket) : socket_(socket) {
 }
 
 Connection::~Connection() {
+  if (socket_ < 0) return;
   if (!peer_gone_) Linger();
   ::close(socket_);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connection: one accepted socket with the limits of http_server.h: bytes and time for each
-// request. Owns the socket.
+// request. Owns the socket until it is released.
 //
 // Begin() waits for the next request and gives it its limits; Read and Write then fail once one is
 // exceeded. Threading: confined to a thread.
@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <functional>
 #include <string_view>
+#include <utility>
 
 #include "base/time.h"
 
@@ -36,6 +37,8 @@ class Connection {
 
   bool too_long() const { return too_long_; }  // the request had more bytes than allowed
   int socket() const { return socket_; }
+  // The socket is the caller's from now on.
+  int Release() { return std::exchange(socket_, -1); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -44,7 +47,7 @@ class Connection {
   bool WaitFor(short events, Clock::time_point end) const;
   void Linger();
 
-  const int socket_;
+  int socket_;
   std::array<char, 4096> buffer_{};
   size_t begin_ = 0;  // of what was received and not yet read
   size_t end_ = 0;

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <charconv>
 #include <functional>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "web/answer.h"
 #include "web/connection.h"
 #include "web/dashboard.h"
+#include "web/listeners.h"
 
 namespace understudy::web {
 namespace {
@@ -32,6 +34,9 @@ constexpr const char* kTooLong =
     "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: "
     "0\r\n\r\n";
 
+constexpr const char* kTooManyListen =
+    "{\"error\":\"as many pages as allowed listen to this server; /api/v1/state can be asked\"}";
+
 // What a connection is to the library.
 class ConnectionStream final : public httplib::Stream {
  public:
@@ -40,6 +45,8 @@ class ConnectionStream final : public httplib::Stream {
   bool is_writable() const override { return true; }
   ssize_t read(char* to, size_t size) override { return connection_.Read(to, size); }
   ssize_t write(const char* from, size_t size) override {
+    if (!begun_) good_ = std::string_view(from, size).starts_with("HTTP/1.1 200 ");
+    begun_ = true;
     // The library says "bad request" when it cannot read on; the server has a better word.
     if (connection_.too_long()) return static_cast<ssize_t>(size);
     return connection_.WriteAll({from, size}) ? static_cast<ssize_t>(size) : -1;
@@ -47,9 +54,12 @@ class ConnectionStream final : public httplib::Stream {
   void get_remote_ip_and_port(std::string&, int&) const override {}
   void get_local_ip_and_port(std::string&, int&) const override {}
   socket_t socket() const override { return connection_.socket(); }
+  bool good() const { return good_; }  // the answer was 200
 
  private:
   Connection& connection_;
+  bool begun_ = false;
+  bool good_ = false;
 };
 
 // The worker threads, and the connections that wait for one.
@@ -122,7 +132,8 @@ bool HasBody(const httplib::Request& request) {
 
 class HttpServer::Core final : public httplib::Server {
  public:
-  Core(const StatusSource& source, Gate* gate) : source_(source), gate_(gate) {
+  Core(const StatusSource& source, Gate* gate)
+      : source_(source), gate_(gate), listeners_(source, history_) {
     new_task_queue = [this] {
       auto* const workers = new Workers;  // NOLINT: the library deletes it
       workers_ = workers;
@@ -175,32 +186,46 @@ class HttpServer::Core final : public httplib::Server {
     stopping_ = true;
     stop();
     thread_.join();
+    listeners_.Stop();  // now that no worker gives it another one
   }
 
   int port() const { return port_; }
 
  private:
-  void Respond(const httplib::Request& request, httplib::Response& response) {
+  // A stranger gets health only.
+  Answer AnswerOf(const httplib::Request& request, httplib::Response& response) {
     const std::string refusal =
         gate_ == nullptr ? "" : gate_->Refusal(request.get_header_value("Authorization"));
     const bool stranger = !refusal.empty();
-    Answer answer;
     if (stranger && !IsHealthPath(request.path)) {
-      answer = {401, refusal + "\n", "text/plain; charset=utf-8"};
       response.set_header("WWW-Authenticate", "Basic realm=\"Understudy\", charset=\"UTF-8\"");
-    } else {
-      answer = AnswerTo(
-          {request.method, request.path, {request.params.begin(), request.params.end()}}, source_);
+      return {401, refusal + "\n", "text/plain; charset=utf-8"};
     }
-    if (stranger && answer.code != 401 && !answer.body.empty()) {
-      answer.body = HealthOnly(answer.body);
-    }
+    Answer answer =
+        AnswerTo({request.method, request.path, {request.params.begin(), request.params.end()}},
+                 source_, &history_);
+    if (stranger && !answer.body.empty()) answer.body = HealthOnly(answer.body);
+    return answer;
+  }
+
+  void Respond(const httplib::Request& request, httplib::Response& response) {
+    Answer answer = AnswerOf(request, response);
+    const bool stream = std::string_view(answer.type) == kEventStreamType;
+    if (stream && listeners_.full()) answer = {503, kTooManyListen};
     response.status = answer.code;
     response.set_header("Cache-Control", "no-store");
     response.set_header("Content-Security-Policy", kContentSecurityPolicy);
     response.set_header("X-Content-Type-Options", "nosniff");
     if (answer.code == 405 || request.method == "OPTIONS") {
       response.set_header("Allow", kAllowedMethods);
+    }
+    if (stream && answer.code == 200) {
+      // The head without a length; what comes after it is the listeners' work.
+      response.set_content_provider(answer.type, [](size_t, httplib::DataSink& sink) {
+        sink.done();
+        return true;
+      });
+      return;
     }
     response.set_content(answer.body, answer.type);
   }
@@ -216,14 +241,21 @@ class HttpServer::Core final : public httplib::Server {
       const bool last = i == kRequestsPerConnectionMax || hurry();
       bool close = false;
       bool has_body = false;
+      std::optional<std::string> stream_after;
       const bool answered = process_request(stream, last, close, [&](httplib::Request& request) {
         has_body = HasBody(request);
-        if (has_body) request.headers.emplace("Connection", "close");
+        const bool listens = request.method == "GET" && request.path == kStateStreamPath;
+        if (listens) stream_after = request.get_header_value("Last-Event-ID");
+        if (has_body || listens) request.headers.emplace("Connection", "close");
         // Answers are short and whole: neither compressed nor in pieces.
         request.headers.erase("Accept-Encoding");
         request.ranges.clear();
       });
       if (connection.too_long()) return connection.WriteAll(kTooLong);
+      if (answered && stream_after && stream.good()) {
+        listeners_.Take(connection.Release(), *stream_after);
+        return true;
+      }
       if (!answered || close || last || has_body) return answered;
     }
     return true;
@@ -237,6 +269,8 @@ class HttpServer::Core final : public httplib::Server {
 
   const StatusSource& source_;
   Gate* const gate_;  // may be null
+  LagHistory history_;
+  Listeners listeners_;
   std::atomic<bool> stopping_{false};
   std::atomic<Workers*> workers_{nullptr};
   std::atomic<std::thread::id> acceptor_{};

@@ -6,7 +6,8 @@
 // one connection at a time. Nothing a client does can hold one for long: a request has
 // kRequestLimit from its first byte to the answer's last, and kRequestBytesMax; a connection is
 // idle for kIdleLimit at most, less when others wait. When kConnectionsWaitingMax wait, a new one
-// gets 503 at once. A request with a body is answered and its connection closed.
+// gets 503 at once. A request with a body is answered and its connection closed. One for the stream
+// of states is handed to the listeners (listeners.h) and holds no worker.
 // Threading: thread-safe. Errors: of Start only.
 #pragma once
 

@@ -16,6 +16,7 @@
 
 #include "testing/mem_env.h"
 #include "tls/certificate.h"
+#include "web/listeners.h"
 #include "web/source_fixture.h"
 
 namespace understudy::web {
@@ -253,6 +254,58 @@ TEST(HttpServer, AddressesThatAreNoneAreRefused) {
     EXPECT_EQ(HttpServer::Start(address, source).status().code(), base::Code::kInvalidArgument)
         << address;
   }
+}
+
+constexpr const char* kListen = "GET /api/v1/state/stream HTTP/1.1\r\nHost: x\r\n";
+
+TEST_F(HttpServerTest, StreamsTheState) {
+  Client client(server_->port());
+  ASSERT_TRUE(client.Send(std::string(kListen) + "\r\n"));
+  const std::string begin = client.Receive("\n\n");
+  EXPECT_EQ(FirstLine(begin), "HTTP/1.1 200 OK");
+  EXPECT_NE(begin.find("Content-Type: text/event-stream"), std::string::npos) << begin;
+  EXPECT_NE(begin.find("no-store"), std::string::npos);
+  EXPECT_NE(client.Receive("event: beat").find("event: beat"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, ListenersHoldNoWorkerAndAreBounded) {
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < kListenersMax; ++i) {
+    clients.push_back(std::make_unique<Client>(server_->port()));
+    ASSERT_TRUE(clients.back()->Send(std::string(kListen) + "\r\n"));
+    ASSERT_NE(clients.back()->Receive("event: state").find("event: state"), std::string::npos);
+  }
+  EXPECT_EQ(FirstLine(Get("/liveness")), "HTTP/1.1 200 OK");
+  EXPECT_EQ(FirstLine(Ask(std::string(kListen) + "\r\n")), "HTTP/1.1 503 Service Unavailable");
+  clients.pop_back();  // its place is free once the server has seen that it left
+  std::string answer;
+  const auto end = Clock::now() + kTestLimit;
+  while (answer.find("event: state") == std::string::npos && Clock::now() < end) {
+    Client again(server_->port());
+    ASSERT_TRUE(again.Send(std::string(kListen) + "\r\n"));
+    answer = again.Receive("\n\n");
+  }
+  EXPECT_NE(answer.find("event: state"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, ListenerThatSaysMoreIsLetGo) {
+  Client client(server_->port());
+  ASSERT_TRUE(client.Send(std::string(kListen) + "\r\n"));
+  client.Receive("event: state");
+  ASSERT_TRUE(client.Send("more"));
+  EXPECT_EQ(client.Receive().find("NO END"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, StopEndsTheStreams) {
+  Client client(server_->port());
+  ASSERT_TRUE(client.Send(std::string(kListen) + "\r\n"));
+  client.Receive("event: state");
+  server_->Stop();
+  EXPECT_EQ(client.Receive().find("NO END"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, HeadOfTheStreamIsAnswered) {
+  EXPECT_EQ(FirstLine(Ask("HEAD /api/v1/state/stream HTTP/1.0\r\n\r\n")), "HTTP/1.1 200 OK");
 }
 
 }  // namespace

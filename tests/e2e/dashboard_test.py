@@ -5,8 +5,9 @@
     dashboard_test.py UNDERSTUDY CACHE_DIRECTORY [SCREENSHOT_DIRECTORY]
 
   1. the page shows servers, databases and copies of a real group, wide and narrow, in light and dark, by keyboard;
-  2. it follows without being loaded again: a copy is suspended and resumed, a switchover, the server stops;
-  3. 500 databases (a state made from the real one): shown, found and filtered at once;
+  2. it follows by its stream, without being loaded again: a copy is suspended and resumed, a switchover, the server stops
+     and comes back;
+  3. 500 databases (a state made from the real one): how long the page takes is measured; found and filtered at once;
   4. names that are markup stay text; nothing is asked of others; the browser's console has no error.
 
 Exit code 77 where Chromium, node or npm's package playwright-core cannot be had.

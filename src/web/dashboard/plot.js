@@ -1,27 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small plot of a queue, and what it plots: the last POINTS answers, kept by this page only.
+// A small plot of a queue or an age over the last hours, and where its points come from: /api/v1/history of the
+// databases that are open on the page.
 
-const POINTS = 120;
 const WIDTH = 120;
 const HEIGHT = 24;
+const POINTS = 360;
+const POINTS_MIN = 30; // what is younger fills the plot from the right
 const SVG = 'http://www.w3.org/2000/svg';
+const STALE_MS = 60000;
+const YOUNG_MS = 5000; // as old may it be while there is nothing of a copy
+const ASKED_MAX = 40; // databases whose course is kept here
+const ANSWER_MS_MAX = 8000;
 
 export class History {
-  #series = new Map();
+  #known = new Map(); // by database: { at, copies: Map by server, stepS }
+  #changed;
 
-  // Adds a value (null: not known) to each series; those that are not in `values` go.
-  add(values) {
-    for (const key of this.#series.keys()) if (!values.has(key)) this.#series.delete(key);
-    for (const [key, value] of values) {
-      const points = this.#series.get(key) ?? [];
-      points.push(value);
-      if (points.length > POINTS) points.shift();
-      this.#series.set(key, points);
-    }
+  constructor(changed) {
+    this.#changed = changed;
   }
 
-  of(key) {
-    return this.#series.get(key) ?? [];
+  // The values by minute, oldest first; null: not known. Asks for what is missing or old.
+  of(database, server, field) {
+    const known = this.#known.get(database);
+    const age = performance.now() - (known?.at ?? 0);
+    if (known === undefined || age > (known.copies.has(server) ? STALE_MS : YOUNG_MS)) this.#ask(database);
+    return known?.copies.get(server)?.[field] ?? [];
+  }
+
+  async #ask(database) {
+    const before = this.#known.get(database);
+    this.#known.delete(database);
+    if (this.#known.size >= ASKED_MAX) this.#known.delete(this.#known.keys().next().value);
+    this.#known.set(database, { at: performance.now(), copies: before?.copies ?? new Map() });
+    try {
+      const answer = await fetch(`/api/v1/history?database=${encodeURIComponent(database)}`,
+        { cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+      if (!answer.ok) return;
+      const copies = new Map((await answer.json()).copies.map((copy) => [copy.server, copy]));
+      this.#known.set(database, { at: performance.now(), copies });
+      this.#changed();
+    } catch {
+      // It is asked again in a minute; that the server is away is said elsewhere.
+    }
   }
 }
 
@@ -31,15 +52,16 @@ export function makePlot() {
   svg.setAttribute('preserveAspectRatio', 'none');
   svg.setAttribute('class', 'plot');
   svg.setAttribute('role', 'img');
-  const line = document.createElementNS(SVG, 'path');
-  svg.append(line);
+  svg.append(document.createElementNS(SVG, 'path'));
   return svg;
 }
 
-export function drawPlot(svg, points, label) {
-  const known = points.filter((value) => value !== null);
-  const most = Math.max(10, ...known); // so that a queue of one commit is no mountain
-  const step = WIDTH / (POINTS - 1);
+// `past` by minute, `now` after it; `least` is the smallest top of the plot. Returns the most, null when unknown.
+export function drawPlot(svg, past, now, least) {
+  const points = [...past.slice(1 - POINTS), now];
+  const most = points.reduce((top, value) => (value !== null && (top === null || value > top) ? value : top), null);
+  const top = Math.max(least, most ?? 0);
+  const step = WIDTH / (Math.max(POINTS_MIN, points.length) - 1);
   let path = '';
   let pen = 'M';
   points.forEach((value, i) => {
@@ -48,9 +70,10 @@ export function drawPlot(svg, points, label) {
       return;
     }
     const x = WIDTH - (points.length - 1 - i) * step;
-    path += `${pen}${x.toFixed(1)} ${(HEIGHT - (value / most) * HEIGHT).toFixed(1)}`;
+    path += `${pen}${x.toFixed(1)} ${(HEIGHT - (value / top) * HEIGHT).toFixed(1)}`;
     pen = 'L';
   });
-  svg.firstChild.setAttribute('d', path);
-  svg.setAttribute('aria-label', `${label}: ${known.length > 0 ? `now ${points.at(-1) ?? 'not known'}, at most ${Math.max(...known)}` : 'not known'}`);
+  const line = svg.firstChild;
+  if (line.getAttribute('d') !== path) line.setAttribute('d', path);
+  return most;
 }

@@ -51,18 +51,51 @@ export function showServers(list, servers, self, now) {
   });
 }
 
-const PLOTS = [['copyQueue', 'copy queue'], ['replayQueue', 'replay queue']];
+// Where else the group can be seen while the page's own server is away.
+export function showAway(box, list, servers) {
+  const others = servers.filter((server) => server.up && server.url?.startsWith('http:'));
+  box.hidden = others.length === 0;
+  showList(list, others, (server) => server.name, () => {
+    const item = make('li');
+    item.append(make('a'));
+    return item;
+  }, (item, server) => {
+    setText(item.firstChild, server.name);
+    item.firstChild.href = server.url;
+  });
+}
+
+// What is plotted: the field of a copy, its name in the history, the title, how a value is told, the least top.
+const PLOTS = [
+  ['copyQueue', 'copy_queue', 'copy queue', (value) => value.toLocaleString('en'), 10],
+  ['replayQueue', 'replay_queue', 'replay queue', (value) => value.toLocaleString('en'), 10],
+  ['ageMs', 'age_ms', 'behind', ago, 1000],
+];
 
 function buildCopy() {
   const row = make('li', 'copy');
   row.append(make('span', 'dot'), make('span', 'name'), make('span', 'state'), make('span', 'position quiet'));
-  for (const [, title] of PLOTS) {
+  for (const [, , title] of PLOTS) {
     const cell = make('span', 'queue');
-    cell.append(make('span', 'quiet', title), make('b'), makePlot());
+    cell.append(make('span', 'quiet', title), make('b'), makePlot(), make('span', 'quiet most'));
     row.append(cell);
   }
   row.append(make('p', 'error'));
   return row;
+}
+
+function updatePlot(cell, copy, field, title, tell, least, past) {
+  // An age is told by the history alone: it changes at every moment.
+  const now = field === 'ageMs' ? past.at(-1) ?? null : copy[field];
+  const known = now !== null || past.some((value) => value !== null);
+  cell.hidden = copy.role === 'active' || (field === 'ageMs' && !known);
+  if (cell.hidden) return;
+  const [, value, plot, note] = cell.children;
+  setText(value, now === null ? '–' : tell(now));
+  const most = drawPlot(plot, past, now, least);
+  const over = past.length > 60 ? `${Math.round(past.length / 60)} h` : `${Math.max(1, past.length)} min`;
+  setText(note, most === null ? 'not known' : `at most ${tell(most)} in ${over}`);
+  plot.setAttribute('aria-label', `${title === 'behind' ? 'how far readers are behind' : title} of ${copy.server}: now ${now === null ? 'not known' : tell(now)}, ${note.textContent}`);
 }
 
 function updateCopy(row, copy, database, history) {
@@ -72,12 +105,8 @@ function updateCopy(row, copy, database, history) {
   const lag = copy.lagMs > 0 ? `, lagged by ${ago(copy.lagMs)}` : '';
   setText(state, `${copy.role}, ${words(copy.state)}${lag}`);
   setText(position, copy.position === null ? '' : `at ${copy.position}`);
-  PLOTS.forEach(([field, title], i) => {
-    const cell = rest[i];
-    cell.hidden = copy.role === 'active';
-    setText(cell.children[1], copy[field] === null ? '–' : copy[field].toLocaleString('en'));
-    drawPlot(cell.children[2], history.of(`${database}\n${copy.server}\n${field}`), `${title} of ${copy.server}`);
-  });
+  PLOTS.forEach(([field, name, title, tell, least], i) => updatePlot(rest[i], copy, field, title, tell, least,
+    copy.role === 'active' ? [] : history.of(database, copy.server, name)));
   const error = rest.at(-1);
   const why = copy.error ? copy.error.message ?? String(copy.error) : copy.reason ? `suspended: ${copy.reason}` : '';
   error.hidden = why === '';
@@ -111,7 +140,7 @@ export function showDatabases(list, databases, history) {
       setText(chip.children[1], `${copy.server} ${words(copy.state)}`);
     });
     if (!node.open) return; // what is not seen costs nothing
-    setText(facts, `Term ${database.term}, mount dial ${database.dial}. Queues are in commits; their course is of the last 120 answers, while this page is open.`);
+    setText(facts, `Term ${database.term}, mount dial ${database.dial}. Queues are in commits; the plots show the worst of each minute, up to 6 hours back.`);
     showList(copies, database.copies, (copy) => copy.server, buildCopy,
       (row, copy) => updateCopy(row, copy, database.name, history));
   });
