@@ -18,7 +18,7 @@ CTEST := ctest --output-on-failure --no-tests=error --timeout 300 -j$(TEST_JOBS)
 # One program of unit tests for each folder of src/ that has any, and one for testing/.
 UNIT_TESTS := testing_test $(sort $(foreach f,$(wildcard src/*/*_test.cc),$(notdir $(patsubst %/,%,$(dir $f)))_test))
 PLANTED_TESTS := sim_test $(filter-out testing_test base_test cli_test etcd_test rpc_test tls_test web_test env_test,$(UNIT_TESTS))
-CXX_FILES = $(shell git ls-files -- 'src/*.cc' 'src/*.h' 'apps/*.cc' 'testing/*.cc' 'testing/*.h' 'tests/*.cc' 'tests/*.h' 'bench/*.cc' 'bench/*.h')
+CXX_FILES = $(shell git ls-files -- 'src/*.cc' 'src/*.h' 'apps/*.cc' 'testing/*.cc' 'testing/*.h' 'tests/*.cc' 'tests/*.h' 'bench/*.cc' 'bench/*.h' 'examples/*.cc')
 
 .PHONY: build deb planted soak test demo bench format tidy asan tsan clang fuzz clean help deps configure
 

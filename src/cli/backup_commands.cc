@@ -102,6 +102,7 @@ base::Status ExplainSource(Context& context, rpc::AdminClient& client, const Arg
   request.set_from(arguments.from);
   ASSIGN_OR_RETURN(const v1::ExplainBackupResponse answer,
                    client.ExplainBackup(request, context.TimeoutOr(rpc::kLongCallTimeout)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Json rows = Json::array();
   for (const v1::BackupCandidate& candidate : answer.candidates()) {
     rows.push_back({{"server", candidate.server()},

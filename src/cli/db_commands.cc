@@ -76,6 +76,7 @@ base::Status List(Context& context) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
   ASSIGN_OR_RETURN(const auto answer,
                    client->ListDatabases({}, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Json rows = Json::array();
   for (const auto& database : answer.databases()) rows.push_back(DatabaseJson(database));
   context.output().Rows("databases", rows, DatabaseColumns(),

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <utility>
 
+#include "base/first_line.h"
 #include "cli/pause.h"
 #include "cli/views.h"
 #include "rpc/membership_client.h"
@@ -137,8 +138,7 @@ base::Result<v1::JoinResponse> JoinWhenReady(Context& context, const tls::JoinTo
                        std::clamp<base::Duration>(left, kLook, rpc::kCallTimeoutDefault));
     if (answer.status().code() != base::Code::kBusy || left <= kLook) return answer;
     const std::string why = answer.status().message();
-    if (!std::exchange(told, true))
-      context.output().Note("waiting: " + why.substr(0, why.find('\n')));
+    if (!std::exchange(told, true)) context.output().Note("waiting: " + base::FirstLine(why));
     Pause(kLook);
   }
 }

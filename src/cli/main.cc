@@ -8,6 +8,7 @@
 #include <ostream>
 
 #include "cli/command.h"
+#include "cli/help_formatter.h"
 #include "cli/suggest.h"
 
 namespace understudy::cli {
@@ -56,7 +57,7 @@ std::unique_ptr<CLI::App> BuildApp(Globals& globals, std::vector<Node>& nodes) {
   auto root = std::make_unique<CLI::App>(std::string(kSummary), "understudy");
   root->footer(std::string(kFooter));
   root->require_subcommand(1);
-  root->get_formatter()->column_width(34);
+  root->formatter(std::make_shared<HelpFormatter>());
   AddGlobals(*root, globals);
   for (const Group& group : AllGroups()) {
     CLI::App* parent = root.get();

@@ -4,9 +4,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <cstdlib>
 #include <ostream>
 
+#include "cli/human.h"
 #include "cli/text_width.h"
 
 namespace understudy::cli {
@@ -43,8 +46,21 @@ void Output::Rows(const std::string& key, const Json& rows, const std::vector<Co
   Document(document, text);
 }
 
+void Output::FromMemory(int64_t silence_ms) {
+  silence_ms_ = silence_ms;
+  if (silence_ms == 0) return;
+  Note(fmt::format(
+      "the server has not heard the coordinator for {}: who has which copies is what it "
+      "knew then; copies that do not answer are shown as they last were",
+      FormatDuration(std::chrono::milliseconds(silence_ms))));
+}
+
 void Output::Document(const Json& document, std::string_view text) {
-  if (json()) {
+  if (json() && silence_ms_ > 0) {
+    Json marked = document;
+    marked["coordinator_silence_ms"] = std::exchange(silence_ms_, 0);
+    out_ << ToText(marked, 2) << '\n';
+  } else if (json()) {
     out_ << ToText(document, 2) << '\n';
   } else {
     out_ << text;

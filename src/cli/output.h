@@ -8,6 +8,7 @@
 // Threading: confined to the thread that runs the command. The streams must outlive it.
 #pragma once
 
+#include <cstdint>
 #include <iosfwd>
 #include <string>
 #include <string_view>
@@ -55,6 +56,10 @@ class Output {
   // Prints `document` as JSON, or `text` (whole lines) for people.
   void Document(const Json& document, std::string_view text);
 
+  // What comes is what the server knew so long ago, because it does not reach the coordinator: a
+  // note, and with JSON a member "coordinator_silence_ms" of the next document. 0: it does.
+  void FromMemory(int64_t silence_ms);
+
   // One item of something that is followed: a line of JSON, or `text` with a newline.
   void Line(const Json& item, std::string_view text);
 
@@ -76,6 +81,7 @@ class Output {
   std::ostream& out_;
   std::ostream& error_;
   const OutputOptions options_;
+  int64_t silence_ms_ = 0;  // for the next document
 };
 
 // A failure's message may carry its own hint as a second line (rpc/admin_client.h); both, trimmed.

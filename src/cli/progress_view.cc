@@ -30,6 +30,7 @@ uint64_t Percent(const base::Progress& progress) {
 }
 
 std::string Figures(const base::Progress& progress, const ProgressMeter& meter) {
+  if (progress.bytes_total == 0 && progress.bytes_done == 0) return "";  // waits, or begins
   std::string text = progress.bytes_total == 0 ? FormatBytes(progress.bytes_done)
                                                : fmt::format("{:3d}%  {} of {}", Percent(progress),
                                                              FormatBytes(progress.bytes_done),
@@ -74,7 +75,8 @@ std::optional<base::Duration> ProgressMeter::Remaining(uint64_t bytes_done,
 }
 
 std::string RenderProgressLine(const base::Progress& progress, const ProgressMeter& meter) {
-  return Printable(progress.phase) + "  " + Figures(progress, meter);
+  const std::string figures = Figures(progress, meter);
+  return Printable(progress.phase) + (figures.empty() ? "" : "  ") + figures;
 }
 
 std::string RenderBar(const base::Progress& progress, const ProgressMeter& meter, size_t columns) {
@@ -82,7 +84,7 @@ std::string RenderBar(const base::Progress& progress, const ProgressMeter& meter
   const std::string figures = Figures(progress, meter);
   const size_t used = DisplayWidth(phase) + DisplayWidth(figures) + 6;  // gaps and brackets
   if (used + kBarColumnsMin > columns || progress.bytes_total == 0) {
-    return phase + "  " + figures;
+    return phase + (figures.empty() ? "" : "  ") + figures;
   }
   const size_t width = std::min(kBarColumnsMax, columns - used);
   const size_t full = width * Percent(progress) / 100;
@@ -93,6 +95,7 @@ std::string RenderBar(const base::Progress& progress, const ProgressMeter& meter
 }
 
 void ProgressView::Update(const base::Progress& progress) {
+  if (progress.phase.empty() && progress.bytes_done == 0) return;  // nothing to tell yet
   const base::SteadyTime now = env_.Now();
   if (progress.phase != last_.phase) {
     if (!last_.phase.empty()) Finish();

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/groups.h"
+#include "cli/help_formatter.h"
 #include "cluster/event_catalogue.h"
 #include "web/metrics.h"
 
@@ -12,7 +13,7 @@ namespace {
 std::string Section(const std::string& path, const Command& command) {
   CLI::App app("", path);
   app.set_help_flag();
-  app.get_formatter()->column_width(34);
+  app.formatter(std::make_shared<HelpFormatter>());
   const Runner unused = command.define(app);
   std::string help = app.help();
   while (!help.empty() && help.front() == '\n') help.erase(0, 1);

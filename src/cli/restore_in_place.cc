@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/first_line.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
 #include "cli/repository_argument.h"
@@ -73,12 +74,11 @@ base::Result<v1::Backup> BackUpNow(Context& context, rpc::AdminClient& client,
                                    const v1::RestorePlan& plan) {
   base::Result<v1::Backup> taken = TakeCopy(context, client, plan);
   if (taken.ok()) return taken;
-  const std::string& why = taken.status().message();
   return base::Status(
       taken.status().code(),
       fmt::format("what is there now could not be backed up first: {}; nothing was changed\n"
                   "mend that, or say --no-copy to restore without it",
-                  why.substr(0, why.find('\n'))));
+                  base::FirstLine(taken.status().message())));
 }
 
 NextBackup NextOf(const v1::RestorePlan& plan) {

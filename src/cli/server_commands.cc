@@ -13,6 +13,7 @@ base::Status List(Context& context) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
   ASSIGN_OR_RETURN(const auto answer,
                    client->ListServers({}, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Json rows = Json::array();
   for (const auto& server : answer.servers()) rows.push_back(ServerJson(server));
   context.output().Rows("servers", rows, ServerColumns(), "The group has no server.");

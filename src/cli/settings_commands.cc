@@ -40,6 +40,7 @@ base::Status Get(Context& context, const Arguments& arguments) {
   request.set_name(arguments.name);
   ASSIGN_OR_RETURN(const v1::GetSettingsResponse answer,
                    client->GetSettings(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Show(context, answer);
   return {};
 }

@@ -21,6 +21,7 @@ base::Status Status(Context& context, const StatusArguments& arguments) {
   request.set_database(arguments.database);
   ASSIGN_OR_RETURN(const auto answer,
                    client->Status(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Json rows = Json::array();
   std::string text;
   for (const auto& status : answer.databases()) {

@@ -32,6 +32,7 @@ base::Status Writers(Context& context, const Arguments& arguments) {
   request.set_everywhere(true);
   ASSIGN_OR_RETURN(const v1::WritersResponse answer,
                    client->Writers(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Json document{{"writers", Json::array()}, {"silent", Json::array()}};
   std::string text;
   for (const v1::Writer& writer : answer.writers()) {
@@ -178,6 +179,7 @@ base::Status Holds(Context& context, const Arguments& arguments) {
   request.set_database(arguments.database);
   ASSIGN_OR_RETURN(const v1::HoldsResponse answer,
                    client->Holds(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+  context.output().FromMemory(answer.coordinator_silence_ms());
   Json rows = Json::array();
   for (const v1::HoldsResponse::Held& held : answer.holds()) {
     rows.push_back({{"server", held.server()},
@@ -194,8 +196,10 @@ base::Status Holds(Context& context, const Arguments& arguments) {
   document["backup"] = answer.backup().empty() ? Json() : Json(answer.backup());
   document["waiting"] = Json::array();
   document["silent"] = Json::array();
-  text += answer.backup().empty() ? "no backup of it runs\n"
-                                  : fmt::format("running: {}\n", Printable(answer.backup()));
+  const std::string none = answer.coordinator_silence_ms() > 0
+                               ? "running backups are not known without the coordinator\n"
+                               : "no backup of it runs\n";
+  text += answer.backup().empty() ? none : fmt::format("running: {}\n", Printable(answer.backup()));
   for (const std::string& waiting : answer.waiting()) {
     document["waiting"].push_back(waiting);
     text += fmt::format("waiting: {}\n", Printable(waiting));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "backup/writer.h"
+#include "base/first_line.h"
 #include "cli/human.h"
 #include "cli/text_width.h"
 #include "cli/views.h"
@@ -109,11 +110,10 @@ std::string StatusLine(const std::string& database, uint32_t state, uint32_t cod
 
 std::string RenderFailure(const v1::WriterFailure& failure, const std::string& indent) {
   const std::string message = Printable(failure.message());
-  std::string text =
-      fmt::format("{}failed in {} after {}: {} ({} - {})\n", indent, failure.phase(),
-                  Millis(failure.elapsed_ms()), message.substr(0, message.find('\n')),
-                  backup::WriterCodeHex(ToCode(failure.code())),
-                  backup::WriterCodeName(ToCode(failure.code())));
+  std::string text = fmt::format("{}failed in {} after {}: {} ({} - {})\n", indent, failure.phase(),
+                                 Millis(failure.elapsed_ms()), base::FirstLine(message),
+                                 backup::WriterCodeHex(ToCode(failure.code())),
+                                 backup::WriterCodeName(ToCode(failure.code())));
   for (const std::string& cause : failure.causes()) {
     text += fmt::format("{}   caused by: {}\n", indent, Printable(cause));
   }

@@ -61,6 +61,8 @@ class GroupSettings {
   // kInvalidArgument says what a policy can be.
   base::Status SetBackupSourcePolicy(const std::string& policy);
 
+  bool operator==(const GroupSettings&) const = default;
+
   std::string ToJson() const;
   // Values out of bounds or unknown, of another version, are ignored.
   static base::Result<GroupSettings> FromJson(std::string_view key, const std::string& text);

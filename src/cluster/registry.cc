@@ -21,19 +21,19 @@ std::string KeepKey(base::DatabaseId id, const std::string& server) {
 std::string EventKey(uint64_t id) { return fmt::format("{}{:016}", Registry::kEventsPrefix, id); }
 constexpr const char* kEventsLastKey = "events_last";
 
-// "; known are orders, mail", or nothing.
-template <typename Records>
-std::string KnownNames(const Records& records) {
-  std::vector<std::string> names;
-  for (const auto& record : records) names.push_back(record.name);
-  if (names.empty()) return "\nthere is none yet";
-  return fmt::format("\nknown are {}", fmt::join(names, ", "));
-}
-
 base::Status LostEveryRound(const std::string& key) {
   return base::Busy(
       fmt::format("coordinator key {} changed {} times while it was being updated: try again", key,
                   Registry::kAttemptsMax));
+}
+
+// Not within a character of UTF-8.
+void Shorten(std::string& message) {
+  if (message.size() <= kEventMessageBytesMax) return;
+  size_t end = kEventMessageBytesMax;
+  while (end > 0 && (static_cast<uint8_t>(message[end]) & 0xc0) == 0x80) --end;
+  message.resize(end);
+  message += " …";
 }
 
 // The pair, or nothing where the key does not exist.
@@ -45,6 +45,13 @@ base::Result<std::optional<KeyValue>> Find(Coordinator& coordinator, const std::
 }
 
 }  // namespace
+
+base::Status NoSuchName(const char* what, const std::string& name,
+                        const std::vector<std::string>& known) {
+  return base::NotFound(fmt::format(
+      "no {} {} in this group\n{}", what, name,
+      known.empty() ? "there is none yet" : fmt::format("known are {}", fmt::join(known, ", "))));
+}
 
 base::Status Registry::AnnounceServer(const ServerRecord& record, LeaseId lease) {
   const std::string alive_key = AliveKey(record.name);
@@ -93,10 +100,7 @@ base::Result<std::vector<ServerRecord>> Registry::Servers() {
 
 base::Result<ServerRecord> Registry::FindServer(const std::string& name) {
   ASSIGN_OR_RETURN(const std::vector<ServerRecord> servers, Servers());
-  for (const ServerRecord& server : servers) {
-    if (server.name == name) return server;
-  }
-  return base::NotFound(fmt::format("no server {} in this group{}", name, KnownNames(servers)));
+  return FindByName("server", servers, name);
 }
 
 base::Result<std::vector<DatabaseRecord>> Registry::Databases() {
@@ -111,11 +115,8 @@ base::Result<std::vector<DatabaseRecord>> Registry::Databases() {
 }
 
 base::Result<DatabaseRecord> Registry::FindDatabase(const std::string& name) {
-  ASSIGN_OR_RETURN(std::vector<DatabaseRecord> databases, Databases());
-  for (DatabaseRecord& database : databases) {
-    if (database.name == name) return std::move(database);
-  }
-  return base::NotFound(fmt::format("no database {} in this group{}", name, KnownNames(databases)));
+  ASSIGN_OR_RETURN(const std::vector<DatabaseRecord> databases, Databases());
+  return FindByName("database", databases, name);
 }
 
 base::Status Registry::CreateDatabase(const DatabaseRecord& record) {
@@ -317,8 +318,13 @@ base::Result<std::vector<CopyStatusRecord>> Registry::Statuses() {
   return statuses;
 }
 
-base::Result<Event> Registry::AddEvent(Event event) {
-  if (event.time.unix_ms == 0) event.time = env_.WallNow();
+base::Status Registry::AddEvents(std::vector<Event>& events) {
+  CHECK(events.size() <= kEventsPerCallMax);
+  if (events.empty()) return {};
+  for (Event& event : events) {
+    if (event.time.unix_ms == 0) event.time = env_.WallNow();
+    Shorten(event.message);
+  }
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     ASSIGN_OR_RETURN(const std::optional<KeyValue> last, Find(coordinator_, kEventsLastKey));
     uint64_t last_id = 0;
@@ -328,15 +334,17 @@ base::Result<Event> Registry::AddEvent(Event event) {
         return base::Corruption("coordinator key events_last: is not a number");
       }
     }
-    event.id = last_id + 1;
-    std::vector<Operation> operations = {Operation::Put(kEventsLastKey, std::to_string(event.id)),
-                                         Operation::Put(EventKey(event.id), ToJson(event))};
-    if (event.id > kEventsKept) {
+    std::vector<Operation> operations = {
+        Operation::Put(kEventsLastKey, std::to_string(last_id + events.size()))};
+    for (Event& event : events) {
+      event.id = ++last_id;
+      operations.push_back(Operation::Put(EventKey(event.id), ToJson(event)));
+      if (event.id <= kEventsKept) continue;
       operations.push_back(Operation::Delete(EventKey(event.id - kEventsKept)));
     }
     ASSIGN_OR_RETURN(const TxnResult result,
                      coordinator_.Txn({{kEventsLastKey, last ? last->modified : 0}}, operations));
-    if (result.committed) return event;
+    if (result.committed) return {};
   }
   return LostEveryRound(kEventsLastKey);
 }

@@ -28,7 +28,24 @@
 namespace understudy::cluster {
 
 inline constexpr uint64_t kEventsKept = 2000;
+inline constexpr size_t kEventsPerCallMax = 16;
+inline constexpr size_t kEventMessageBytesMax = 16 << 10;  // what is longer is cut
+
 inline constexpr base::Duration kServerLeaseDefault = std::chrono::seconds(6);
+
+// kNotFound, with those that are known. `what`: "database", "server".
+base::Status NoSuchName(const char* what, const std::string& name,
+                        const std::vector<std::string>& known);
+template <typename Record>
+base::Result<Record> FindByName(const char* what, const std::vector<Record>& records,
+                                const std::string& name) {
+  std::vector<std::string> known;
+  for (const Record& record : records) {
+    if (record.name == name) return record;
+    known.push_back(record.name);
+  }
+  return NoSuchName(what, name, known);
+}
 
 class Registry {
  public:
@@ -104,8 +121,9 @@ class Registry {
   base::Status PublishStatus(const std::vector<CopyStatusRecord>& records);
   base::Result<std::vector<CopyStatusRecord>> Statuses();
 
-  // Gives the event its id and, if it has none, the time.
-  base::Result<Event> AddEvent(Event event);
+  // All or none. Gives each event its id and, if it has none, the time.
+  // REQUIRES: kEventsPerCallMax at most.
+  base::Status AddEvents(std::vector<Event>& events);
   // With id > after, oldest first; the newest `limit` of them.
   base::Result<std::vector<Event>> Events(uint64_t after, size_t limit = kEventsKept);
 

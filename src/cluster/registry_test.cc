@@ -167,16 +167,30 @@ TEST_F(RegistryTest, TwoServersCannotShareANameButARestartedOneKeepsIt) {
 TEST_F(RegistryTest, EventsAreNumberedAndTheOldestForgotten) {
   Event event;
   event.message = "something happened";
-  for (uint64_t i = 0; i < 5; ++i) {
-    const auto added = registry_->AddEvent(event);
-    ASSERT_TRUE(added.ok());
-    EXPECT_EQ(added->id, i + 1);
+  for (const size_t together : {1, 3, 1}) {
+    std::vector<Event> added(together, event);
+    ASSERT_TRUE(registry_->AddEvents(added).ok());
+    EXPECT_EQ(added[0].id + together, added.back().id + 1);
   }
   const auto events = registry_->Events(2, 2);
   ASSERT_TRUE(events.ok());
   ASSERT_EQ(events->size(), 2u);
   EXPECT_EQ((*events)[0].id, 4u);
   EXPECT_EQ((*events)[1].message, "something happened");
+}
+
+TEST_F(RegistryTest, AsManyEventsAsAreAllowedFitIntoOneCall) {
+  Event event;
+  event.message = std::string(kEventMessageBytesMax - 1, 'x') + "ßß";
+  for (int i = 0; i < 2; ++i) {
+    std::vector<Event> added(kEventsPerCallMax, event);
+    ASSERT_TRUE(registry_->AddEvents(added).ok());
+  }
+  const auto events = registry_->Events(0);
+  ASSERT_TRUE(events.ok());
+  ASSERT_EQ(events->size(), 2 * kEventsPerCallMax);
+  EXPECT_EQ(events->back().id, 2 * kEventsPerCallMax);
+  EXPECT_EQ(events->back().message, std::string(kEventMessageBytesMax - 1, 'x') + " …");
 }
 
 TEST(Records, DamagedJsonIsCorruptionNeverACrash) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
 
+#include "base/first_line.h"
 #include "rpc/channel_args.h"
 #include "rpc/status_codec.h"
 #include "rpc/tls_credentials.h"
@@ -87,9 +88,8 @@ base::Result<v1::JoinResponse> JoinGroup(env::Env& env, const tls::JoinToken& to
     if (last.code() != base::Code::kUnavailable) return last;
   }
   if (last.code() != base::Code::kUnavailable) return last;
-  const std::string& why = last.message();
   return base::Unavailable(
-      why.substr(0, why.find('\n')) +
+      base::FirstLine(last.message()) +
       "\nservers listen for others only while there is a token that was not used "
       "and has not ended: 'understudy server token' on a member makes another");
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/first_line.h"
 #include "base/planted.h"
 #include "env/boot_id.h"
 #include "log/checkpoint_file.h"
@@ -51,7 +52,7 @@ base::Status ActiveCopy::CheckNotReplaced() {
   ASSIGN_OR_RETURN(const std::optional<ReseedMark> mark,
                    LoadReseedMark(context_.env, options_.paths.directory));
   if (!mark) return {};
-  const std::string why = mark->why.substr(0, mark->why.find('\n'));
+  const std::string why = base::FirstLine(mark->why);
   return base::Unavailable(fmt::format(
       "the copy of {0} on {1} is not whole, because its pages were being replaced when it was made "
       "the active one ({2}), so it is not mounted\nbring back a server that has a whole copy and "

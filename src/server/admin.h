@@ -32,6 +32,7 @@
 #include "server/context.h"
 #include "server/copy_host.h"
 #include "server/group_view.h"
+#include "server/known_group.h"
 #include "server/lost_log.h"
 #include "server/point_in_time.h"
 #include "server/restore_turns.h"
@@ -47,8 +48,13 @@ base::Status CheckSeedFrom(const cluster::DatabaseRecord& record, const std::str
 
 class Admin final : public rpc::AdminBackend {
  public:
-  Admin(const ServerContext& context, CopyHost& host, BackupJobs& backups, v1::HelloResponse hello)
-      : context_(context), host_(host), backups_(backups), hello_(std::move(hello)) {}
+  Admin(const ServerContext& context, CopyHost& host, const GroupCache& cache, BackupJobs& backups,
+        v1::HelloResponse hello)
+      : context_(context),
+        host_(host),
+        cache_(cache),
+        backups_(backups),
+        hello_(std::move(hello)) {}
   // REQUIRES: called before the first call comes in.
   void SetWatch(ClusterWatch& watch) { watch_ = &watch; }
   void SetScrub(ScrubService& scrub) { scrub_ = &scrub; }
@@ -179,9 +185,10 @@ class Admin final : public rpc::AdminBackend {
     cluster::SourcePolicy policy;
     cluster::SourceChoice choice;  // empty when the policy names one copy
   };
-  base::Result<cluster::SourcePolicy> PolicyOf(const std::string& from);
+  base::Result<cluster::SourcePolicy> PolicyOf(const std::string& from, KnownGroup& group);
   bool MayMoveBackup(const std::string& from);
-  base::Result<std::vector<cluster::SourceView>> SourceViews(const cluster::DatabaseRecord& record);
+  base::Result<std::vector<cluster::SourceView>> SourceViews(const cluster::DatabaseRecord& record,
+                                                             KnownGroup& group);
   base::Result<ChosenSource> ChooseBackupSource(const std::string& database,
                                                 const std::string& from);
   base::Result<std::string> ChooseBackupServer(const std::string& database,
@@ -198,9 +205,11 @@ class Admin final : public rpc::AdminBackend {
                               const v1::RunBackupRequest& request,
                               const Sender<v1::RunBackupResponse>& send);
   base::Result<std::string> RepositoryPath(const std::string& asked);
+  void AwaitSettings(const cluster::GroupSettings& settings);
 
   const ServerContext context_;
   CopyHost& host_;
+  const GroupCache& cache_;
   BackupJobs& backups_;
   const v1::HelloResponse hello_;
   ClusterWatch* watch_ = nullptr;

@@ -68,7 +68,8 @@ base::Status Admin::FollowBackup(const std::string& server, const std::string& s
       *response.mutable_progress() = status->progress();
       if (!send(response)) break;
     }
-    const base::Result<cluster::ServerRecord> record = context_.registry.FindServer(server);
+    const base::Result<cluster::ServerRecord> record =
+        KnownGroup(context_, cache_).FindServer(server);
     const bool alive = !record.ok() || record->alive;  // without the coordinator nobody knows
     const base::Duration silence = context_.env.Now() - heard;
     const base::Duration patience = alive ? kMoveAfter : context_.settings.Get().coordinator.lease;

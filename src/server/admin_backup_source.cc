@@ -33,21 +33,22 @@ void Fill(const v1::StatusResponse& answer, const std::string& database_id,
 
 }  // namespace
 
-base::Result<cluster::SourcePolicy> Admin::PolicyOf(const std::string& from) {
+base::Result<cluster::SourcePolicy> Admin::PolicyOf(const std::string& from, KnownGroup& group) {
   if (!from.empty()) return cluster::ParseSourcePolicy(from);
-  ASSIGN_OR_RETURN(const cluster::GroupSettings settings, context_.registry.Settings());
+  ASSIGN_OR_RETURN(const cluster::GroupSettings settings, group.Settings());
   return cluster::ParseSourcePolicy(settings.backup_source_policy());
 }
 
 bool Admin::MayMoveBackup(const std::string& from) {
-  const base::Result<cluster::SourcePolicy> policy = PolicyOf(from);
+  KnownGroup group(context_, cache_);
+  const base::Result<cluster::SourcePolicy> policy = PolicyOf(from, group);
   return policy.ok() && !NamesOneCopy(*policy);
 }
 
 base::Result<std::vector<cluster::SourceView>> Admin::SourceViews(
-    const cluster::DatabaseRecord& record) {
-  ASSIGN_OR_RETURN(const std::vector<cluster::ServerRecord> servers, context_.registry.Servers());
-  ASSIGN_OR_RETURN(const std::set<std::string> maintenance, context_.registry.Maintenance());
+    const cluster::DatabaseRecord& record, KnownGroup& group) {
+  ASSIGN_OR_RETURN(const std::vector<cluster::ServerRecord> servers, group.Servers());
+  ASSIGN_OR_RETURN(const std::set<std::string> maintenance, group.Maintenance());
   v1::LocalStatusRequest ask;
   ask.set_database(record.name);
   std::vector<cluster::SourceView> views;
@@ -85,9 +86,10 @@ base::Result<std::vector<cluster::SourceView>> Admin::SourceViews(
 
 base::Result<Admin::ChosenSource> Admin::ChooseBackupSource(const std::string& database,
                                                             const std::string& from) {
-  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record, context_.registry.FindDatabase(database));
+  KnownGroup group(context_, cache_);
+  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record, group.FindDatabase(database));
   ChosenSource chosen;
-  ASSIGN_OR_RETURN(chosen.policy, PolicyOf(from));
+  ASSIGN_OR_RETURN(chosen.policy, PolicyOf(from, group));
   if (NamesOneCopy(chosen.policy)) {
     const bool active = chosen.policy[0].kind == cluster::SourceItem::Kind::kActive;
     chosen.server = active ? record.active : chosen.policy[0].server;
@@ -95,10 +97,10 @@ base::Result<Admin::ChosenSource> Admin::ChooseBackupSource(const std::string& d
       chosen.why = fmt::format("{} is the one that was named", chosen.server);
       return chosen;
     }
-    RETURN_IF_ERROR(context_.registry.FindServer(chosen.server).status());
+    RETURN_IF_ERROR(group.FindServer(chosen.server).status());
     return base::NotFound(fmt::format("{} has no copy on {}", record.name, chosen.server));
   }
-  ASSIGN_OR_RETURN(const std::vector<cluster::SourceView> views, SourceViews(record));
+  ASSIGN_OR_RETURN(const std::vector<cluster::SourceView> views, SourceViews(record, group));
   chosen.choice = cluster::ChooseSource(chosen.policy, views);
   chosen.server = chosen.choice.server();
   if (chosen.server.empty()) {
@@ -112,8 +114,9 @@ base::Result<Admin::ChosenSource> Admin::ChooseBackupSource(const std::string& d
 }
 
 base::Result<bool> Admin::IsArchiveSource(const cluster::DatabaseRecord& record) {
-  ASSIGN_OR_RETURN(const cluster::SourcePolicy policy, PolicyOf(""));
-  ASSIGN_OR_RETURN(std::vector<cluster::SourceView> views, SourceViews(record));
+  KnownGroup group(context_, cache_);
+  ASSIGN_OR_RETURN(const cluster::SourcePolicy policy, PolicyOf("", group));
+  ASSIGN_OR_RETURN(std::vector<cluster::SourceView> views, SourceViews(record, group));
   // Every server is to come to the same answer.
   for (cluster::SourceView& view : views) view.here = false;
   return cluster::ChooseSource(policy, views).server() == context_.server;
@@ -127,16 +130,17 @@ base::Result<std::string> Admin::ChooseBackupServer(const std::string& database,
 
 base::Result<v1::ExplainBackupResponse> Admin::ExplainBackup(
     const v1::ExplainBackupRequest& request) {
-  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record,
-                   context_.registry.FindDatabase(request.database()));
-  ASSIGN_OR_RETURN(const cluster::SourcePolicy policy, PolicyOf(request.from()));
-  ASSIGN_OR_RETURN(const std::vector<cluster::SourceView> views, SourceViews(record));
+  KnownGroup group(context_, cache_);
+  ASSIGN_OR_RETURN(const cluster::DatabaseRecord record, group.FindDatabase(request.database()));
+  ASSIGN_OR_RETURN(const cluster::SourcePolicy policy, PolicyOf(request.from(), group));
+  ASSIGN_OR_RETURN(const std::vector<cluster::SourceView> views, SourceViews(record, group));
   const cluster::SourceChoice choice = cluster::ChooseSource(policy, views);
   v1::ExplainBackupResponse response;
   response.set_database(record.name);
   response.set_policy(ToString(policy));
   response.set_server(choice.server());
   response.set_asked(context_.server);
+  response.set_coordinator_silence_ms(group.silence_ms());
   for (const cluster::SourceCandidate& candidate : choice.candidates) {
     v1::BackupCandidate* const to = response.add_candidates();
     to->set_server(candidate.server);

@@ -89,9 +89,11 @@ base::Status CheckSeedFrom(const DatabaseRecord& record, const std::string& serv
 }
 
 base::Result<v1::ListServersResponse> Admin::ListServers(const v1::ListServersRequest&) {
-  ASSIGN_OR_RETURN(const std::vector<cluster::ServerRecord> servers, context_.registry.Servers());
-  ASSIGN_OR_RETURN(const std::vector<DatabaseRecord> databases, context_.registry.Databases());
+  KnownGroup group(context_, cache_);
+  ASSIGN_OR_RETURN(const std::vector<cluster::ServerRecord> servers, group.Servers());
+  ASSIGN_OR_RETURN(const std::vector<DatabaseRecord> databases, group.Databases());
   v1::ListServersResponse response;
+  response.set_coordinator_silence_ms(group.silence_ms());
   for (const cluster::ServerRecord& server : servers) {
     v1::Server* to = response.add_servers();
     to->set_name(server.name);
@@ -207,8 +209,10 @@ base::Result<v1::AddDatabaseResponse> Admin::AddDatabase(const v1::AddDatabaseRe
 }
 
 base::Result<v1::ListDatabasesResponse> Admin::ListDatabases(const v1::ListDatabasesRequest&) {
-  ASSIGN_OR_RETURN(const std::vector<DatabaseRecord> databases, context_.registry.Databases());
+  KnownGroup group(context_, cache_);
+  ASSIGN_OR_RETURN(const std::vector<DatabaseRecord> databases, group.Databases());
   v1::ListDatabasesResponse response;
+  response.set_coordinator_silence_ms(group.silence_ms());
   for (const DatabaseRecord& database : databases) {
     v1::Database* to = response.add_databases();
     to->set_name(database.name);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/first_line.h"
 #include "cluster/activation.h"
 #include "cluster/membership.h"
 #include "server/admin.h"
@@ -49,16 +50,18 @@ class Checks {
   v1::HealthResponse& response_;
 };
 
-void CheckAllServers(const ServerContext& context, const GroupView& group, Checks& checks) {
+// Without the coordinator nobody knows who has a lease: all servers are asked.
+void CheckAllServers(const ServerContext& context, const GroupView& group, bool leases_known,
+                     Checks& checks) {
   for (const cluster::ServerRecord& server : group.servers) {
-    if (!server.alive) {
+    if (!server.alive && leases_known) {
       checks.Fail("ServerUp", server.name,
                   "has no lease: its daemon or machine is down, or it "
                   "does not reach the coordinator",
                   "start understudyd there, and look at its journal");
       continue;
     }
-    checks.Ok("ServerUp", server.name, "has its lease");
+    if (leases_known) checks.Ok("ServerUp", server.name, "has its lease");
     v1::StatusResponse answer;
     if (server.name != context.server) {
       const auto client = DialServer(context, server.name);
@@ -277,15 +280,21 @@ base::Result<v1::HealthResponse> Admin::Health(const v1::HealthRequest&) {
   v1::HealthResponse response;
   Checks checks(response);
   const base::Result<GroupView> group = ReadGroup(context_);
-  if (!group.ok()) {
-    checks.Fail("Coordinator", "group", group.status().message(),
+  if (group.ok()) {
+    ASSIGN_OR_RETURN(const std::string manager, context_.registry.Manager());
+    CheckGroup(*group, manager, checks);
+    CheckAllServers(context_, *group, /*leases_known=*/true, checks);
+    if (context_.tls != nullptr) RETURN_IF_ERROR(CheckCertificates(context_, *group, checks));
+  } else {
+    // What is whole here still counts to who has to decide what to do now.
+    checks.Fail("Coordinator", "group", base::FirstLine(group.status().message()),
                 "without it nothing can be moved, and leases end");
-    return response;
+    KnownGroup known(context_, cache_);
+    GroupView view;
+    ASSIGN_OR_RETURN(view.servers, known.Servers());
+    ASSIGN_OR_RETURN(view.maintenance, known.Maintenance());
+    CheckAllServers(context_, view, /*leases_known=*/false, checks);
   }
-  ASSIGN_OR_RETURN(const std::string manager, context_.registry.Manager());
-  CheckGroup(*group, manager, checks);
-  CheckAllServers(context_, *group, checks);
-  if (context_.tls != nullptr) RETURN_IF_ERROR(CheckCertificates(context_, *group, checks));
   ASSIGN_OR_RETURN(const v1::StatusResponse status, Status({}));
   for (const v1::DatabaseStatus& database : status.databases()) {
     for (const v1::CopyStatus& copy : database.copies()) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/first_line.h"
 #include "server/admin.h"
 #include "server/lost_view.h"
 
@@ -20,8 +21,6 @@ constexpr base::Duration kShowLimit = std::chrono::seconds(60);
 constexpr base::Duration kRemoveLimit = std::chrono::seconds(60);
 constexpr uint32_t kRecordsMax = 10000;
 constexpr uint32_t kRowsMax = 1000;
-
-std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 // The states in which a copy's database is that of one position.
 bool IsWhole(const v1::CopyStatus& copy) {
@@ -59,7 +58,7 @@ base::Result<v1::ListLostResponse> Admin::ListLost(const v1::ListLostRequest& re
       } else {
         v1::SilentServer* const silent = response.add_silent();
         silent->set_server(server.name);
-        silent->set_why(FirstLine(answer.status().message()));
+        silent->set_why(base::FirstLine(answer.status().message()));
       }
     }
   }
@@ -123,7 +122,7 @@ base::Result<v1::ShowLostResponse> Admin::ShowLost(const v1::ShowLostRequest& re
   if (request.no_compare()) return response;
   const base::Status compared =
       CompareWithCopy(bundle, std::min(request.rows(), kRowsMax), response);
-  if (!compared.ok()) response.set_not_compared(FirstLine(compared.message()));
+  if (!compared.ok()) response.set_not_compared(base::FirstLine(compared.message()));
   return response;
 }
 

@@ -6,8 +6,10 @@
 #include <map>
 #include <set>
 
+#include "base/mutex.h"
 #include "rpc/protocol.h"
 #include "server/admin.h"
+#include "server/ask_peers.h"
 
 namespace understudy::server {
 namespace {
@@ -185,17 +187,19 @@ base::Result<v1::DatabaseStatus> Admin::StatusOf(const DatabaseRecord& record,
 }
 
 base::Result<v1::StatusResponse> Admin::Status(const v1::StatusRequest& request) {
-  ASSIGN_OR_RETURN(std::vector<DatabaseRecord> databases, context_.registry.Databases());
+  KnownGroup group(context_, cache_);
+  ASSIGN_OR_RETURN(std::vector<DatabaseRecord> databases, group.Databases());
   if (!request.database().empty()) {
-    RETURN_IF_ERROR(context_.registry.FindDatabase(request.database()).status());
+    RETURN_IF_ERROR(group.FindDatabase(request.database()).status());
     std::erase_if(databases, [&](const auto& d) { return d.name != request.database(); });
   }
-  ASSIGN_OR_RETURN(const std::vector<ServerRecord> servers, context_.registry.Servers());
-  ASSIGN_OR_RETURN(const std::vector<CopyStatusRecord> last, context_.registry.Statuses());
+  ASSIGN_OR_RETURN(const std::vector<ServerRecord> servers, group.Servers());
+  ASSIGN_OR_RETURN(const std::vector<CopyStatusRecord> last, group.Statuses());
 
   v1::LocalStatusRequest local;
   local.set_database(request.database());
   std::vector<v1::StatusResponse> answers;
+  std::set<std::string> others;
   for (const ServerRecord& server : servers) {
     const bool concerned = std::any_of(databases.begin(), databases.end(), [&](const auto& d) {
       return d.FindCopy(server.name) != nullptr;
@@ -206,13 +210,19 @@ base::Result<v1::StatusResponse> Admin::Status(const v1::StatusRequest& request)
       answers.push_back(std::move(own));
       continue;
     }
-    // A server that does not answer is told of from what it last published.
-    const auto client = Dial(server.name);
-    if (!client.ok()) continue;
-    base::Result<v1::StatusResponse> answer = (*client)->LocalStatus(local, kPeerAnswerLimit);
-    if (answer.ok()) answers.push_back(std::move(answer).value());
+    others.insert(server.name);
   }
+  base::Mutex mutex;  // guards `answers`
+  AskPeers(others, [&](const std::string& server) {
+    // One that does not answer is told of from what it last published.
+    const auto client = Dial(server);
+    if (!client.ok()) return;
+    base::Result<v1::StatusResponse> answer = (*client)->LocalStatus(local, kPeerAnswerLimit);
+    base::MutexLock lock(mutex);
+    if (answer.ok()) answers.push_back(std::move(answer).value());
+  });
   v1::StatusResponse response;
+  response.set_coordinator_silence_ms(group.silence_ms());
   for (const DatabaseRecord& database : databases) {
     ASSIGN_OR_RETURN(*response.add_databases(), StatusOf(database, answers, servers, last));
   }

@@ -20,6 +20,8 @@ using cluster::Severity;
 
 constexpr int64_t kWaitMsMax = 7 * 86'400'000;
 constexpr int kFaultsMax = 32;
+// How long a changed setting is waited for on this server.
+constexpr base::Duration kSettingsLimit = std::chrono::seconds(2);
 
 int64_t Millis(base::Duration duration) { return duration / std::chrono::milliseconds(1); }
 
@@ -188,7 +190,9 @@ base::Result<v1::WritersResponse> Admin::Writers(const v1::WritersRequest& reque
     writer->set_instance(backups_.instance());
   }
   if (!request.everywhere()) return response;
-  ASSIGN_OR_RETURN(const std::vector<cluster::ServerRecord> servers, context_.registry.Servers());
+  KnownGroup group(context_, cache_);
+  ASSIGN_OR_RETURN(const std::vector<cluster::ServerRecord> servers, group.Servers());
+  response.set_coordinator_silence_ms(group.silence_ms());
   std::set<std::string> others;
   for (const cluster::ServerRecord& server : servers) {
     if (server.name == context_.server) continue;
@@ -212,6 +216,7 @@ base::Result<v1::WritersResponse> Admin::Writers(const v1::WritersRequest& reque
     }
     for (const v1::Writer& writer : answer->writers()) *response.add_writers() = writer;
   });
+  std::sort(response.mutable_silent()->begin(), response.mutable_silent()->end());
   std::sort(response.mutable_writers()->begin(), response.mutable_writers()->end(),
             [](const v1::Writer& a, const v1::Writer& b) {
               return std::tie(a.database(), a.server()) < std::tie(b.database(), b.server());
@@ -266,6 +271,8 @@ base::Result<v1::HoldsResponse> Admin::Holds(const v1::HoldsRequest& request) {
       to->set_last(copy.durable().seq());
     }
   }
+  response.set_coordinator_silence_ms(status.coordinator_silence_ms());
+  if (response.coordinator_silence_ms() > 0) return response;  // it has the turns
   cluster::BackupArbiter arbiter(context_.registry.coordinator());
   ASSIGN_OR_RETURN(const auto holder, arbiter.Holder(request.database()));
   if (holder) response.set_backup(ToString(*holder));
@@ -281,8 +288,10 @@ base::Result<v1::GetSettingsResponse> Admin::GetSettings(const v1::GetSettingsRe
   if (!request.name().empty() && !is_policy) {
     RETURN_IF_ERROR(cluster::GroupSettings::Find(request.name()).status());
   }
-  ASSIGN_OR_RETURN(const cluster::GroupSettings settings, context_.registry.Settings());
+  KnownGroup group(context_, cache_);
+  ASSIGN_OR_RETURN(const cluster::GroupSettings settings, group.Settings());
   v1::GetSettingsResponse response;
+  response.set_coordinator_silence_ms(group.silence_ms());
   for (const cluster::SettingDefinition& setting : cluster::GroupSettings::Definitions()) {
     if (!request.name().empty() && setting.name != request.name()) continue;
     v1::GetSettingsResponse::Setting* const to = response.add_settings();
@@ -304,6 +313,19 @@ base::Result<v1::GetSettingsResponse> Admin::GetSettings(const v1::GetSettingsRe
   return response;
 }
 
+// Until they hold on this server; others see them as soon as the coordinator tells them.
+void Admin::AwaitSettings(const cluster::GroupSettings& settings) {
+  const base::SteadyTime end = context_.env.Now() + kSettingsLimit;
+  watch_->Nudge();
+  while (true) {
+    const uint64_t seen = watch_->refreshed().count();
+    const std::shared_ptr<const web::GroupView> group = cache_.Get();
+    const base::Duration left = end - context_.env.Now();
+    if ((group != nullptr && group->settings == settings) || left <= base::Duration(0)) return;
+    watch_->refreshed().WaitFor(seen, left);
+  }
+}
+
 base::Result<v1::GetSettingsResponse> Admin::SetSetting(const v1::SetSettingRequest& request) {
   const auto edit = [&](cluster::GroupSettings& settings) -> base::Status {
     if (request.name() == cluster::kBackupSourcePolicy) {
@@ -321,8 +343,8 @@ base::Result<v1::GetSettingsResponse> Admin::SetSetting(const v1::SetSettingRequ
     }
     return settings.Set(request.name(), value);
   };
-  RETURN_IF_ERROR(context_.registry.UpdateSettings(edit).status());
-  watch_->Nudge();
+  ASSIGN_OR_RETURN(const cluster::GroupSettings changed, context_.registry.UpdateSettings(edit));
+  AwaitSettings(changed);
   context_.events.Add(
       EventNumber::kSettingChanged, Severity::kInfo, "",
       fmt::format("the group: {} is {}", request.name(),

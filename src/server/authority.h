@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Authority: until when this server may have copies mounted, by its own steady clock.
 //
-// The cluster thread extends it with each keepalive of the server's lease that succeeded: to the
+// The lease's thread extends it with each keepalive of the server's lease that succeeded: to the
 // lease's time after the *start* of that call, so it never outlasts the lease in the coordinator
 // (docs/design/0006-who-is-active.md). In failsafe mode the other servers' promises extend it as
 // well (failsafe.h); those hold even when the lease is lost. Copies dismount once less than

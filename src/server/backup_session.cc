@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/first_line.h"
 #include "rpc/protocol.h"
 #include "server/exposed_snapshot.h"
 #include "server/log_rules.h"
@@ -342,6 +343,7 @@ base::Status BackupSession::AskLogRange() {
     const cluster::DatabaseRecord* const record =
         group == nullptr ? nullptr : group->FindDatabase(options_.database);
     active = record == nullptr ? "" : record->active;
+    Publish([&](View& view) { view.progress.phase = "asking " + active + " for its log range"; });
     answer = active.empty() ? base::Unavailable("the active copy's server is not known")
                             : turn_.AskLogRange(active, left);
     if (answer.ok()) {
@@ -374,7 +376,7 @@ base::Status BackupSession::AskLogRange() {
                   "{} ms ({}): {}",
                   ToString(turn_.lease()), active.empty() ? "nobody" : active,
                   Setting(cluster::kQueryLogRangeTimeout) / std::chrono::milliseconds(1),
-                  cluster::kQueryLogRangeTimeout, answer.message()));
+                  cluster::kQueryLogRangeTimeout, base::FirstLine(answer.message())));
   phase_began_ = context_.env.Now();  // what the active copy's server took is no fault of the copy
   return {};
 }

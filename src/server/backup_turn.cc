@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/first_line.h"
 #include "server/group_view.h"
 
 namespace understudy::server {
@@ -82,7 +83,7 @@ base::Result<std::optional<std::string>> BackupTurn::Try() {
     if (turn.status().code() == base::Code::kBusy) return turn.status();
     Note(&BackupTurn::told_coordinator_, true,
          fmt::format("goes on without its turn: the coordinator does not answer ({})",
-                     turn.status().message()));
+                     base::FirstLine(turn.status().message())));
   }
   if (!turn.ok() || turn->ours) {
     base::MutexLock lock(mutex_);
@@ -154,13 +155,13 @@ void BackupTurn::RenewIfDue() {
   const base::Status turn = RenewTurn();
   Note(&BackupTurn::told_coordinator_, !turn.ok(),
        turn.ok() ? "has its turn in the coordinator again"
-                 : fmt::format("goes on without its turn: {}", turn.message()));
+                 : fmt::format("goes on without its turn: {}", base::FirstLine(turn.message())));
   if (active.empty() || ended()) return;
   const base::Status told = Announce(active, false, false, kPeerAnswerLimit).status();
   Note(&BackupTurn::told_active_, !told.ok(),
        told.ok() ? fmt::format("is known to {} again", active)
                  : fmt::format("goes on although {}, with the active copy, cannot be told: {}",
-                               active, told.message()));
+                               active, base::FirstLine(told.message())));
 }
 
 void BackupTurn::End(bool succeeded) {

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "base/diag.h"
-#include "base/planted.h"
 #include "base/thread.h"
 #include "base/thread_name.h"
 #include "cluster/membership.h"
@@ -18,7 +17,7 @@ using cluster::Registry;
 
 constexpr base::Duration kPollInterval = std::chrono::milliseconds(100);
 constexpr base::Duration kPublishInterval = std::chrono::seconds(1);
-constexpr int kEventsPerRound = 64;
+constexpr base::Duration kAnnounceInterval = std::chrono::seconds(2);
 
 bool HasPrefix(const std::string& text, std::string_view prefix) {
   return text.compare(0, prefix.size(), prefix) == 0;
@@ -32,15 +31,16 @@ base::Position ToPosition(const v1::Position& position) {
 
 ClusterWatch::ClusterWatch(const ServerContext& context, CopyHost& host, GroupCache& cache,
                            std::shared_ptr<rpc::Signal> signal)
-    : context_(context), host_(host), cache_(cache), signal_(std::move(signal)) {}
+    : context_(context), host_(host), cache_(cache), signal_(std::move(signal)), keeper_(context) {}
 
 ClusterWatch::~ClusterWatch() { Stop(); }
 
 base::Status ClusterWatch::Start(cluster::ServerRecord self,
                                  const std::function<void()>& before_copies) {
-  self_ = std::move(self);
   context_.registry.coordinator().SetWakeup([signal = signal_] { signal->Notify(); });
-  RETURN_IF_ERROR(KeepLease(context_.env.Now()));
+  self_ = std::move(self);
+  RETURN_IF_ERROR(keeper_.Start(self_));
+  next_announce_ = context_.env.Now() + kAnnounceInterval;
   RETURN_IF_ERROR(Poll(before_copies));
   thread_ = base::Thread([this] { Run(); });
   return {};
@@ -54,11 +54,9 @@ void ClusterWatch::Stop() {
   }
   signal_->Notify();
   if (thread_.joinable()) thread_.Join();
-  WriteEvents();
-  if (lease_ != 0 && !unwritten_) {  // else the coordinator is away
-    // If it is, the lease ends by itself.
-    context_.registry.coordinator().RevokeLease(lease_).IgnoreError();
+  while (WriteEvents()) {  // until the queue, which is bounded, is empty
   }
+  keeper_.Stop(/*end_lease=*/unwritten_.empty());  // else the coordinator is away
   events_.Notify();
 }
 
@@ -73,13 +71,13 @@ void ClusterWatch::Run() {
     const uint64_t seen = signal_->count();
     cache_.BeginRound();
     const base::SteadyTime now = context_.env.Now();
-    base::Status status;
-    if (now >= next_keep_alive_) status = KeepLease(now);
-    if (status.ok()) status = Poll();
+    const base::Status status = Poll();
     Report(status);
     if (status.ok()) {
-      WriteEvents();
+      Announce(now);
+      const bool more = WriteEvents();
       PublishStatus(now);
+      if (more) continue;
     }
     signal_->WaitFor(seen, kPollInterval);
   }
@@ -96,36 +94,11 @@ void ClusterWatch::Report(const base::Status& status) {
   }
 }
 
-base::Status ClusterWatch::KeepLease(base::SteadyTime now) {
+base::Status ClusterWatch::Poll(const std::function<void()>& before_copies) {
   if (context_.tls != nullptr && context_.tls->was_removed()) {
     return base::Fenced("this server was removed from the group");
   }
-  const base::Duration ttl = context_.settings.Get().coordinator.lease;
-  cluster::Coordinator& coordinator = context_.registry.coordinator();
-  if (lease_ != 0) {
-    const base::Status kept = coordinator.KeepAlive(lease_);
-    if (kept.code() == base::Code::kNotFound) {
-      base::Diag(base::DiagLevel::kWarning, "cluster",
-                 "this server's lease had ended; taking a new one",
-                 {{"lease", lease_.load()}, {"ttl_ms", ttl / std::chrono::milliseconds(1)}});
-      lease_ = 0;
-      context_.authority.Withdraw();
-    } else {
-      RETURN_IF_ERROR(kept);
-    }
-  }
-  if (lease_ == 0) {
-    ASSIGN_OR_RETURN(const cluster::LeaseId granted, coordinator.GrantLease(ttl));
-    lease_ = granted;
-  }
-  RETURN_IF_ERROR(context_.registry.AnnounceServer(self_, lease_));
-  context_.authority.Extend(now + ttl +
-                            std::chrono::seconds(PLANTED("lease-kept-too-long") ? 10 : 0));
-  next_keep_alive_ = now + ttl / 3;
-  return {};
-}
-
-base::Status ClusterWatch::Poll(const std::function<void()>& before_copies) {
+  const cluster::LeaseId lease = keeper_.lease();
   cluster::Coordinator& coordinator = context_.registry.coordinator();
   bool databases = !seen_;
   bool servers = false;
@@ -168,19 +141,40 @@ base::Status ClusterWatch::Poll(const std::function<void()>& before_copies) {
   }
   if (servers) host_.RetryLinks();
   if (databases || servers || group) group_.Notify();
+  keeper_.Read(lease);
   RETURN_IF_ERROR(cache_.Refresh(context_.registry));
+  refreshed_.Notify();
+  if (context_.addresses != nullptr) {
+    for (const cluster::ServerRecord& server : cache_.Get()->servers) {
+      context_.addresses->Note(server.name, server.address);
+    }
+  }
   if (context_.log_rules != nullptr) context_.log_rules->SetGroup(cache_.Get());
   return {};
 }
 
-void ClusterWatch::WriteEvents() {
-  for (int i = 0; i < kEventsPerRound; ++i) {
-    if (!unwritten_) unwritten_ = context_.events.Take();
-    if (!unwritten_) return;
-    const base::Status status = context_.registry.AddEvent(*unwritten_).status();
-    if (!status.ok()) return Report(status);  // tried again in the next round
-    unwritten_.reset();
+// When this server was last seen. That it is alive the lease says.
+void ClusterWatch::Announce(base::SteadyTime now) {
+  if (now < next_announce_ || keeper_.lease() == 0) return;
+  next_announce_ = now + kAnnounceInterval;
+  Report(context_.registry.AnnounceServer(self_, keeper_.lease()));
+}
+
+// Together, so that many cost no more round trips than one.
+bool ClusterWatch::WriteEvents() {
+  while (unwritten_.size() < cluster::kEventsPerCallMax) {
+    std::optional<cluster::Event> event = context_.events.Take();
+    if (!event) break;
+    unwritten_.push_back(std::move(*event));
   }
+  const base::Status status = context_.registry.AddEvents(unwritten_);
+  if (!status.ok()) {
+    Report(status);
+    return false;  // tried again in the next round
+  }
+  const bool full = unwritten_.size() == cluster::kEventsPerCallMax;
+  unwritten_.clear();
+  return full;
 }
 
 void ClusterWatch::PublishStatus(base::SteadyTime now) {

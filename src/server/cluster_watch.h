@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// ClusterWatch: this server's side of the coordinator. Its thread "cluster" keeps the lease alive,
-// hands changes of the registry to the CopyHost, writes queued events, and publishes the state of
-// our copies.
+// ClusterWatch: this server's side of the coordinator. Its thread "cluster" hands changes of the
+// registry to the CopyHost, writes queued events, and publishes the state of our copies; the lease
+// is kept by LeaseKeeper's.
 //
 // While the coordinator is away everything that runs goes on; events wait in their queue.
 // Threading: thread-safe.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/mutex.h"
 #include "base/thread.h"
@@ -19,6 +19,7 @@
 #include "server/context.h"
 #include "server/copy_host.h"
 #include "server/group_cache.h"
+#include "server/lease_keeper.h"
 
 namespace understudy::server {
 
@@ -41,14 +42,15 @@ class ClusterWatch {
   rpc::Signal& events_changed() { return events_; }  // notified when the registry has a new event
   // Notified when servers, databases or what holds for the group have changed.
   rpc::Signal& group_changed() { return group_; }
+  rpc::Signal& refreshed() { return refreshed_; }  // notified when the cache is as of now
   const GroupCache& cache() const { return cache_; }
-  cluster::LeaseId lease() const { return lease_; }  // 0: none right now
+  cluster::LeaseId lease() const { return keeper_.lease(); }  // 0: none right now
 
  private:
   void Run();
-  base::Status KeepLease(base::SteadyTime now);
   base::Status Poll(const std::function<void()>& before_copies = nullptr);
-  void WriteEvents();
+  void Announce(base::SteadyTime now);
+  bool WriteEvents();  // true: there may be more
   void PublishStatus(base::SteadyTime now);
   void Report(const base::Status& status);
   bool stopping() const EXCLUDES_LOCK(mutex_);
@@ -56,17 +58,18 @@ class ClusterWatch {
   const ServerContext context_;
   CopyHost& host_;
   GroupCache& cache_;
-  cluster::ServerRecord self_;  // constant after Start
   const std::shared_ptr<rpc::Signal> signal_;
+  LeaseKeeper keeper_;
+  cluster::ServerRecord self_;  // constant after Start
   rpc::Signal events_;
   rpc::Signal group_;
+  rpc::Signal refreshed_;
 
-  std::atomic<cluster::LeaseId> lease_ = 0;  // changed by the thread only, once it runs
   // Used by the thread only, once it runs.
-  base::SteadyTime next_keep_alive_{};
   base::SteadyTime next_publish_{};
+  base::SteadyTime next_announce_{};
   std::optional<cluster::Revision> seen_;
-  std::optional<cluster::Event> unwritten_;
+  std::vector<cluster::Event> unwritten_;
   std::map<std::string, std::string> published_;  // database -> record without its time
   std::string last_error_;
 

@@ -18,6 +18,9 @@ using cluster::EventNumber;
 using cluster::Severity;
 
 constexpr base::Duration kLookInterval = std::chrono::milliseconds(100);
+// Shorter than other questions: there must be time to ask again before the lease ends.
+constexpr base::Duration kConfirmConnectLimit = std::chrono::milliseconds(700);
+constexpr base::Duration kConfirmLimit = std::chrono::seconds(1);
 
 // A lease is renewed when two thirds of it are left.
 base::Duration AskWhenLeft(base::Duration lease) { return lease * 3 / 5; }
@@ -132,8 +135,9 @@ void Failsafe::Ask(base::SteadyTime now, const std::map<std::string, std::string
   base::Mutex mutex;
   std::map<std::string, std::string> refusals;
   const auto ask = [&](const std::string& server) -> base::Result<v1::ConfirmResponse> {
-    ASSIGN_OR_RETURN(const auto client, DialServerAt(context_, server, others.at(server)));
-    return client->Confirm(request, kPeerAnswerLimit);
+    ASSIGN_OR_RETURN(const auto client,
+                     DialServerAt(context_, server, others.at(server), kConfirmConnectLimit));
+    return client->Confirm(request, kConfirmLimit);
   };
   std::set<std::string> names;
   for (const auto& [name, address] : others) names.insert(name);

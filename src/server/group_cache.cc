@@ -13,8 +13,9 @@ void GroupCache::BeginRound() {
 
 void GroupCache::Note(std::string_view changed_key) {
   using cluster::Registry;
-  group_changed_ =
-      group_changed_ || changed_key == Registry::kGroupKey || changed_key == Registry::kSettingsKey;
+  group_changed_ = group_changed_ || changed_key == Registry::kGroupKey ||
+                   changed_key == Registry::kSettingsKey ||
+                   changed_key.starts_with(Registry::kMaintenancePrefix);
   servers_changed_ = servers_changed_ || changed_key.starts_with(Registry::kServersPrefix) ||
                      changed_key.starts_with(Registry::kAlivePrefix);
   statuses_changed_ = statuses_changed_ || changed_key.starts_with(Registry::kStatusPrefix);
@@ -34,6 +35,7 @@ base::Status GroupCache::Refresh(cluster::Registry& registry) {
     next_.paused = group.paused;
     next_.failsafe = group.failsafe;
     ASSIGN_OR_RETURN(next_.settings, registry.Settings());
+    ASSIGN_OR_RETURN(next_.maintenance, registry.Maintenance());
     group_changed_ = false;
     view_changed_ = true;
   }

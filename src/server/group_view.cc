@@ -49,32 +49,29 @@ base::Result<std::string> AddressOf(const ServerContext& context, const std::str
   if (const auto found = config.peers.find(server); found != config.peers.end()) {
     return found->second;
   }
-  const base::Result<cluster::ServerRecord> record = context.registry.FindServer(server);
-  if (record.ok()) {
-    if (context.addresses != nullptr) context.addresses->Note(server, record->address);
-    return record->address;
-  }
-  // While the coordinator is away: where it was. It says who it is when it answers.
-  if (context.addresses != nullptr && record.status().code() == base::Code::kUnavailable) {
+  // The cluster thread notes changes at once. One that has moved since says who it is.
+  if (context.addresses != nullptr) {
     if (const auto known = context.addresses->Find(server)) return *known;
   }
-  return record.status();
+  ASSIGN_OR_RETURN(const cluster::ServerRecord record, context.registry.FindServer(server));
+  return record.address;
 }
 
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServer(const ServerContext& context,
                                                            const std::string& server) {
   ASSIGN_OR_RETURN(const std::string address, AddressOf(context, server));
-  return DialServerAt(context, server, address);
+  return DialServerAt(context, server, address, kPeerConnectLimit);
 }
 
 base::Result<std::unique_ptr<rpc::AdminClient>> DialServerAt(const ServerContext& context,
                                                              const std::string& server,
-                                                             const std::string& announced) {
+                                                             const std::string& announced,
+                                                             base::Duration limit) {
   const Config config = context.settings.Get();
   const auto found = config.peers.find(server);
   base::Result<std::unique_ptr<rpc::AdminClient>> client =
-      context.dialer.DialAdmin(found == config.peers.end() ? announced : found->second,
-                               kPeerConnectLimit, SecurityTo(context.tls, server));
+      context.dialer.DialAdmin(found == config.peers.end() ? announced : found->second, limit,
+                               SecurityTo(context.tls, server));
   if (client.ok()) return client;
   return client.status().WithContext(fmt::format("server {}", server));
 }

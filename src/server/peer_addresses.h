@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PeerAddresses: where other servers are, as the registry had it last, for connections that have to
-// be made anew while the coordinator is away. Threading: thread-safe.
+// PeerAddresses: where other servers are, as the cluster thread read it last: nobody waits for the
+// coordinator to connect to another server. Threading: thread-safe.
 #pragma once
 
 #include <map>

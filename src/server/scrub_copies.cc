@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/first_line.h"
 #include "server/database_lock.h"
 #include "server/group_view.h"
 
@@ -189,8 +190,7 @@ class PeerCopies final : public scrub::OtherCopies {
       const bool answered = client.ok() && bytes.status().code() == base::Code::kNotFound;
       all_answered = all_answered && answered;
       const std::string text = client.ok() ? bytes.status().message() : "is not reachable";
-      said +=
-          fmt::format("{}{} {}", said.empty() ? "" : "; ", server, text.substr(0, text.find('\n')));
+      said += fmt::format("{}{} {}", said.empty() ? "" : "; ", server, base::FirstLine(text));
     }
     if (servers.empty()) return base::NotFound("there is no other copy");
     if (all_answered) return base::NotFound("no other copy has it: " + said);

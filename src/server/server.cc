@@ -50,7 +50,7 @@ Server::Server(env::Env& env, Settings& settings, cluster::Coordinator& coordina
       host_(context_, options_.data_dir),
       cache_(env),
       backups_(context_, host_, cache_),
-      admin_(context_, host_, backups_, HelloOf(self_, sqlite_version)),
+      admin_(context_, host_, cache_, backups_, HelloOf(self_, sqlite_version)),
       ships_(
           context_, [this](base::DatabaseId id) { return host_.FindActive(id); },
           [this](base::DatabaseId id) { return host_.FindPassive(id); }),

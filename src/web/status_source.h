@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,8 +56,9 @@ struct GroupView {
   std::vector<cluster::ServerRecord> servers;
   std::vector<cluster::DatabaseRecord> databases;
   std::vector<cluster::CopyStatusRecord> statuses;
-  bool paused = false;    // nothing is moved without a person
-  bool failsafe = false;  // server/failsafe.h
+  std::set<std::string> maintenance;  // servers on which nothing is to be mounted
+  bool paused = false;                // nothing is moved without a person
+  bool failsafe = false;              // server/failsafe.h
   cluster::GroupSettings settings;
 
   const cluster::DatabaseRecord* FindDatabase(std::string_view name) const;

@@ -2,7 +2,8 @@
 """One network namespace per server, and one with a bridge that joins them. Needs root.
 
 Names of namespaces are unique, ours alone, and carry the process id of the test: what a test left that was killed is
-removed by the next one. Interfaces are made inside the namespaces only. Addresses are 10.77.0.N.
+removed by the next one. Interfaces are made inside the namespaces only. Addresses are 10.77.0.N. A remote site is a server
+whose way to the bridge leads through a namespace with a device (device.py).
 """
 
 import ctypes
@@ -10,6 +11,8 @@ import os
 import shutil
 import subprocess
 import threading
+
+from faults.device import Device
 
 PREFIX = 'understudy-faults-'
 PROGRAMS = ('ip', 'iptables', 'nsenter')
@@ -54,12 +57,15 @@ def remove_leftovers():
 
 
 class Network:
-    def __init__(self, servers):
+    def __init__(self, servers, remote=''):
+        """`remote`: the server behind the device; '': there is none."""
         remove_leftovers()
         self.addresses = {server: f'10.77.0.{number + 1}' for number, server in enumerate(servers)}
-        self.made = []
+        self.made, self.remote, self.device = [], remote, None
         try:
             self._make(servers)
+            if remote:
+                self.device = Device(lambda: self._enter('device'), ('inside', 'outside'))
         except BaseException:
             self.close()
             raise
@@ -70,10 +76,19 @@ class Network:
         run(*inside, 'ip', 'link', 'add', 'bridge', 'type', 'bridge')
         run(*inside, 'ip', 'addr', 'add', '10.77.0.254/24', 'dev', 'bridge')
         run(*inside, 'ip', 'link', 'set', 'bridge', 'up')
+        if self.remote:
+            device = self._namespace('device')
+            run('ip', 'link', 'add', self.remote, 'netns', switch, 'type', 'veth', 'peer', 'name', 'inside', 'netns', device)
+            run(*inside, 'ip', 'link', 'set', self.remote, 'master', 'bridge', 'up')
+            run(*entering(device), 'ip', 'link', 'set', 'inside', 'up')
         for server in servers:
             own = self._namespace(server)
-            run('ip', 'link', 'add', server, 'netns', switch, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', own)
-            run(*inside, 'ip', 'link', 'set', server, 'master', 'bridge', 'up')
+            if server == self.remote:
+                run('ip', 'link', 'add', 'outside', 'netns', device, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', own)
+                run(*entering(device), 'ip', 'link', 'set', 'outside', 'up')
+            else:
+                run('ip', 'link', 'add', server, 'netns', switch, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', own)
+                run(*inside, 'ip', 'link', 'set', server, 'master', 'bridge', 'up')
             run(*entering(own), 'ip', 'addr', 'add', self.addresses[server] + '/24', 'dev', 'eth0')
             run(*entering(own), 'ip', 'link', 'set', 'lo', 'up')
             run(*entering(own), 'ip', 'link', 'set', 'eth0', 'up')
@@ -88,6 +103,8 @@ class Network:
 
     def close(self):
         """After the processes in them have ended."""
+        if self.device is not None:
+            self.device.close()
         for server in reversed(self.made):
             subprocess.run(['ip', 'netns', 'del', self._name(server)], capture_output=True, check=False)
         self.made = []
@@ -98,8 +115,11 @@ class Network:
 
     def enter(self):
         """This thread's sockets are the switch's from now on: all servers are reached, whatever is cut between them."""
+        self._enter('switch')
+
+    def _enter(self, name):
         assert threading.current_thread() is not threading.main_thread()
-        with open(f'/run/netns/{self._name("switch")}', 'rb') as file:
+        with open(f'/run/netns/{self._name(name)}', 'rb') as file:
             if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), 'setns')
 
