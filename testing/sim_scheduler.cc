@@ -45,6 +45,7 @@ void SimScheduler::ReuseStacks() {
 namespace {
 SimScheduler* entering = nullptr;  // makecontext passes integers only
 constexpr base::Duration kForEver = std::chrono::hours(24 * 365);
+constexpr double kMillion = 1'000'000;
 }  // namespace
 
 SimScheduler::SimScheduler(SimClock& clock, uint64_t seed) : clock_(clock), random_(seed) {
@@ -124,10 +125,25 @@ bool SimScheduler::WaitFor(const void* what, base::Duration limit) {
   self.waits = true;
   if (what != nullptr) waiting_[what].push_back({running_, self.wait});
   if (limit < kForEver) {
-    timers_.emplace(clock_.Now() + std::max(limit, base::Duration(0)), Waiter{running_, self.wait});
+    limit = std::max(limit, base::Duration(0));
+    const int drift = processes_.at(self.process).drift;
+    if (drift != 0)
+      limit = std::chrono::ceil<base::Duration>(limit * (kMillion / (kMillion + drift)));
+    timers_.emplace(clock_.Now() + limit, Waiter{running_, self.wait});
   }
   SwitchAway();
   return !self.timed_out;
+}
+
+void SimScheduler::SetDrift(ProcessId process, int parts_per_million) {
+  processes_.at(process).drift = parts_per_million;
+}
+
+base::SteadyTime SimScheduler::Now() {
+  const base::SteadyTime now = clock_.Now();
+  const int drift = running_ == nullptr ? 0 : processes_.at(running_->process).drift;
+  if (drift == 0) return now;
+  return now + std::chrono::floor<base::Duration>((now - began_) * (drift / kMillion));
 }
 
 void SimScheduler::Sleep(base::Duration length) { WaitFor(nullptr, length); }

@@ -49,6 +49,11 @@ class SimScheduler final : public base::Scheduler {
   void Kill(ProcessId process);
   void Freeze(ProcessId process);
   void Thaw(ProcessId process);
+  // Its steady clock runs that many parts of a million faster (or slower), since time began; what
+  // it waits for is as much shorter.
+  void SetDrift(ProcessId process, int parts_per_million);
+  // How many threads of it have not ended.
+  size_t CountThreads(ProcessId process) const { return processes_.at(process).threads; }
   bool IsAlive(ProcessId process) const;  // not killed, and has threads
   ProcessId current() const;              // 0: none runs
   const std::string& NameOf(ProcessId process) const;
@@ -64,7 +69,10 @@ class SimScheduler final : public base::Scheduler {
   void Yield() override { Sleep(kYield); }
   bool WaitFor(const void* what, base::Duration limit) override;
   void Wake(const void* what, bool all) override;
-  base::SteadyTime Now() override { return clock_.Now(); }
+  // By the clock of the process that asks.
+  base::SteadyTime Now() override;
+  // By the clock that has no drift.
+  base::SteadyTime TrueNow() const { return clock_.Now(); }
 
  private:
   struct Stack;
@@ -73,6 +81,7 @@ class SimScheduler final : public base::Scheduler {
     bool killed = false;
     bool frozen = false;
     size_t threads = 0;
+    int drift = 0;  // parts of a million
   };
   struct Fiber {
     ThreadId id = 0;
@@ -104,6 +113,7 @@ class SimScheduler final : public base::Scheduler {
   bool IsCurrent(const Waiter& waiter) const;
 
   SimClock& clock_;
+  const base::SteadyTime began_ = clock_.Now();
   std::mt19937_64 random_;
   std::map<ProcessId, Process> processes_;
   std::map<ThreadId, FiberPtr> fibers_;  // that have not ended

@@ -243,6 +243,10 @@ void ActiveCopy::RunMounted() {
   while (!stopping()) {
     moves_.RunAll(this);
     if (capture_ == nullptr) return;  // moved to another server
+    if (const base::Status why = std::exchange(given_up_, {}); !why.ok()) {
+      OnFailure(why);
+      return;
+    }
     if (!MayBeMounted(context_.authority.margin())) {
       if (!stopping()) Dismount();
       return;

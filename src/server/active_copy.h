@@ -204,6 +204,7 @@ class ActiveCopy {
   base::Status CheckNotPromised() const;
   base::Result<std::shared_ptr<log::LogStore>> OpenLog();
   base::Result<base::Term> TakeTerm(const std::shared_ptr<log::LogStore>& log);
+  base::Status RestartLog(Handover& handover, const base::Status& why);
   base::Status RollForward(log::LogStore& log);
   base::Status OpenCapture(log::LogStore& log, base::Term term, bool at_log_end);
   MountedDatabase Database() const;
@@ -228,6 +229,7 @@ class ActiveCopy {
   base::Result<Switched> FenceFor(const Switchover& how, base::SteadyTime until);
   base::Status AwaitTarget(const std::string& target, base::Seq seq, base::SteadyTime until);
   base::Status MoveInRegistry(const Switchover& how);
+  base::Status GiveUpMount(const base::Status& why);
 
   void NotifyListeners() EXCLUDES_LOCK(mutex_);
   void Wake() EXCLUDES_LOCK(mutex_);
@@ -249,6 +251,7 @@ class ActiveCopy {
   bool mark_has_peers_ = false;    // as the mount mark says
   std::string move_reason_;        // until a term was taken
   bool told_of_dismount_ = false;  // pre_dismount was started since the mount
+  base::Status given_up_;          // why a switchover left a mount that has to end
   bool unfenced_ = false;          // applications may write, or may have since we followed
   base::Duration retry_delay_{};
   uint64_t seen_log_change_ = 0;

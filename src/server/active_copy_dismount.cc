@@ -171,10 +171,16 @@ base::Result<ActiveCopy::Switched> ActiveCopy::SwitchHere(const Switchover& how)
   base::Result<Switched> switched = attempt();
   if (capture_ == nullptr) {
     hooks_.Start(HookKind::kPostDismount, Facts("switchover"));
-  } else if (MayBeMounted(context_.authority.margin())) {
+  } else if (given_up_.ok() && MayBeMounted(context_.authority.margin())) {
     TellMounted("mount");  // after all: pre_dismount may have ended what post_mount began
   }
   return switched;
+}
+
+// Whether the database has the mark is not known: the mount ends, and the next one looks.
+base::Status ActiveCopy::GiveUpMount(const base::Status& why) {
+  given_up_ = why;
+  return why;
 }
 
 base::Result<ActiveCopy::Switched> ActiveCopy::FenceFor(const Switchover& how,
@@ -186,13 +192,17 @@ base::Result<ActiveCopy::Switched> ActiveCopy::FenceFor(const Switchover& how,
   NotifyListeners();
   if (!PLANTED("target-not-awaited")) RETURN_IF_ERROR(AwaitTarget(how.target, at.seq, until));
   SetState(State::kDismounting);
-  RETURN_IF_ERROR(lock->SetReadOnlyMark(true));
+  if (const base::Status marked = lock->SetReadOnlyMark(true); !marked.ok()) {
+    return PLANTED("failed-mark-forgotten") ? marked : GiveUpMount(marked);
+  }
   // Durable before the other copy may be mounted: after a power cut this one must not be writable.
   base::Status moved = PLANTED("moved-before-mark") ? base::Status() : lock->SyncWal();
   if (moved.ok()) moved = MoveInRegistry(how);
   const bool unknown = moved.code() == base::Code::kUnavailable;
   if (!moved.ok() && !unknown) {
-    RETURN_IF_ERROR(lock->SetReadOnlyMark(false));
+    if (const base::Status undone = lock->SetReadOnlyMark(false); !undone.ok()) {
+      return GiveUpMount(undone.WithContext(moved.ToString()));
+    }
     SetState(State::kMounted);
     return moved;
   }

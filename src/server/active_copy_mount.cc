@@ -8,6 +8,7 @@
 #include "base/first_line.h"
 #include "base/planted.h"
 #include "env/boot_id.h"
+#include "log/checkpoint_file.h"
 #include "server/active_copy.h"
 #include "server/reseed_mark.h"
 #include "ship/log_source.h"
@@ -100,9 +101,38 @@ base::Result<Handover> ActiveCopy::PrepareMount() {
                                                  context_.env.Now() + kRollForwardLockWaitMax));
     return handover;
   }
-  ASSIGN_OR_RETURN(handover.lock, LockMarkedDatabase(context_.env, Database(), *handover.log,
-                                                     context_.env.Now() + kRollForwardLockWaitMax));
+  const base::SteadyTime until = context_.env.Now() + kRollForwardLockWaitMax;
+  base::Result<DatabaseLock> lock =
+      LockMarkedDatabase(context_.env, Database(), *handover.log, until);
+  if (lock.status().code() == base::Code::kLogGap) {
+    RETURN_IF_ERROR(RestartLog(handover, lock.status()));
+    lock = LockDatabase(context_.env, options_.path, until);
+  }
+  ASSIGN_OR_RETURN(handover.lock, std::move(lock));
   return handover;
+}
+
+// Damage has taken the log's end away, and the database is further than that: a new log begins
+// where the page table was saved. Copies that have less than that are resynchronised.
+// A crash in between leaves a log that ends too early still, so this is done again.
+base::Status ActiveCopy::RestartLog(Handover& handover, const base::Status& why) {
+  ASSIGN_OR_RETURN(const log::Checkpoint saved,
+                   log::LoadCheckpoint(context_.env, options_.paths.checkpoint));
+  if (saved.database != options_.id || saved.at.position.seq <= handover.log->end().position.seq) {
+    return why;
+  }
+  if (PLANTED("lost-end-not-healed")) return why;
+  handover.log.reset();
+  RETURN_IF_ERROR(RemoveLog(context_.env, options_.paths));
+  ASSIGN_OR_RETURN(handover.log, OpenLog());
+  RETURN_IF_ERROR(handover.log->StartAt(saved.at));
+  handover.at_log_end = false;
+  context_.events.Add(EventNumber::kGapHealed, Severity::kWarning, options_.name,
+                      fmt::format("the log of {} on {} has lost its end, so a new one begins at {} "
+                                  "and what differs is logged: {}",
+                                  options_.name, context_.server, base::ToString(saved.at.position),
+                                  why.message()));
+  return {};
 }
 
 base::Status ActiveCopy::RollForward(log::LogStore& log) {

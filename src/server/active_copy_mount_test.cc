@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cluster/embedded_coordinator.h"
+#include "log/checkpoint_file.h"
 #include "server/active_copy.h"
 #include "server/mount_mark.h"
 #include "server/reseed_mark.h"
@@ -144,6 +145,34 @@ TEST_F(MountTest, ALaterMountElsewhereEndsThisOne) {
   }
   EXPECT_TRUE(copy->IsFinal());
   EXPECT_EQ(copy->WaitMounted(kTestLimit).code(), base::Code::kCancelled);
+}
+
+// It failed for ever, and what no other copy had was in its database only.
+TEST_F(MountTest, ALogThatHasLostItsEndBeginsAnewWhereTheDatabaseIs) {
+  const CopyPaths paths = PathsOf(data_dir(), "orders");
+  {
+    const std::unique_ptr<ActiveCopy> copy = Start();
+    ASSERT_TRUE(copy->WaitMounted(kTestLimit).ok());
+    auto connection = sqlite::Connection::Open(path_, {});
+    for (int row = 0; row < 20; ++row)
+      ASSERT_TRUE((*connection)->Execute("INSERT INTO t VALUES (1)").ok());
+    copy->Stop(ActiveCopy::StopMode::kFence);
+  }
+  const std::string newest = env::JoinPath(paths.log, env_.List(paths.log).value().back());
+  const auto file = env_.Open(newest, env::OpenMode::kReadWrite).value();
+  uint8_t byte = 0;
+  const uint64_t middle = file->Size().value() / 2;
+  ASSERT_TRUE(file->ReadAt(middle, {&byte, 1}).ok());
+  byte ^= 1;
+  ASSERT_TRUE(file->WriteAt(middle, {&byte, 1}).ok());
+  const base::Seq end = log::LoadCheckpoint(env_, paths.checkpoint).value().at.position.seq;
+
+  const std::unique_ptr<ActiveCopy> copy = Start();
+  const base::Status mounted = copy->WaitMounted(kTestLimit);
+  ASSERT_TRUE(mounted.ok()) << mounted.ToString();
+  EXPECT_GT(copy->mount().value().log->first_seq(), end);
+  auto connection = sqlite::Connection::Open(path_, {});
+  EXPECT_EQ((*connection)->QueryInt("SELECT count(*) FROM t").value(), 20);
 }
 
 TEST_F(MountTest, WhatWasPromisedToOthersIsNoObstacle) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A group under faults that follow from a seed. SIM_SEED=n runs one seed with diagnostics;
+// A group under faults that follow from a seed. SIM_SEED=n runs one seed with diagnostics, and with
+// SIM_ONLY=3,17 those of its faults only, without them unless SIM_VERBOSE=1 (tools/minimize);
 // SIM_FIRST=n SIM_SEEDS=m runs m seeds from n on (make soak).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <ctime>
+#include <sstream>
 
 #include "tests/sim/sim_group.h"
 
@@ -17,13 +19,27 @@ constexpr int kFaults = 60;  // of one seed
 void RunSeed(SimOptions options) {
   const SimResult result = SimGroup(options).Run();
   fmt::print(
-      "seed {}: {} faults, {} acknowledged, {} of {} backups restored, {:.0f} s simulated in {} "
-      "turns\n",
+      "seed {}: {} faults, {} acknowledged, {} of {} backups restored, {} reads, {} bits flipped "
+      "({} "
+      "tainted), {} late calls, {} files, {} threads and {} connections at rest, {}, {:.0f} s "
+      "simulated in {} turns\n",
       options.seed, result.faults, result.acknowledged, result.restored, result.backups,
+      result.reads, result.flips, result.tainted, result.late, result.open_most,
+      result.threads_most, result.connections_most, options.dial,
       std::chrono::duration<double>(result.simulated).count(), result.turns);
   for (const std::string& violation : result.violations) {
     ADD_FAILURE() << "seed " << options.seed << ": " << violation;
   }
+}
+
+// What a seed's group is like. Lossless mostly, with disks that change bits; else another dial,
+// whose bound is looked at instead. Clocks run as differently as a lease of 3 s has to bear with.
+SimOptions BySeed(uint64_t seed) {
+  SimOptions options{.seed = seed, .servers = 0, .faults = kFaults, .drift_most = 50'000};
+  if (seed % 6 == 4) options.dial = "good";
+  if (seed % 6 == 5) options.dial = "best";
+  if (options.dial == "lossless" && seed % 2 == 1) options.scrub_rate = 64 << 20;
+  return options;
 }
 
 TEST(SimulatedGroup, WithoutFaultsEverythingIsThere) { RunSeed({.seed = 1, .faults = 0}); }
@@ -107,6 +123,22 @@ TEST(SimulatedGroup, ASwitchoverWaitsForASlowTarget) {
            }});
 }
 
+// Found by seed 500108 of 2026-11-27: the copy stayed Dismounting for ever.
+TEST(SimulatedGroup, ASwitchoverThatTheDiskHasNoRoomForIsUndone) {
+  RunSeed({.seed = 8, .databases = {"orders"}, .script = [](SimGroup& group) {
+             for (uint64_t more = 0; more < 40'000; more += 2'000) {
+               group.SetWriting(false);
+               group.Sleep(std::chrono::seconds(1));
+               const size_t from = group.ActiveOf("orders");
+               group.LimitSpace(from, more);
+               group.Switchover("orders", from, (from + 1) % 3).IgnoreError();
+               group.LimitSpace(from, std::nullopt);
+               group.SetWriting(true);
+               group.Settle();
+             }
+           }});
+}
+
 // What was captured of an application that does not sync its commits survives a power cut.
 TEST(SimulatedGroup, APowerCutOfTheActiveCopyIsRolledForward) {
   RunSeed(
@@ -146,15 +178,27 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
 }
 
+// "3,17,20"
+std::set<uint64_t> NumbersFromEnvironment(const char* name) {
+  std::set<uint64_t> numbers;
+  const char* const value = std::getenv(name);
+  std::istringstream text(value == nullptr ? "" : value);
+  for (std::string each; std::getline(text, each, ',');) numbers.insert(std::stoull(each));
+  return numbers;
+}
+
 TEST(SimulatedGroup, PromisesHoldUnderFaults) {
   if (const uint64_t one = FromEnvironment("SIM_SEED", 0); one != 0) {
-    return RunSeed({.seed = one, .servers = 0, .faults = kFaults, .verbose = true});
+    SimOptions options = BySeed(one);
+    options.only = NumbersFromEnvironment("SIM_ONLY");
+    options.trace = true;
+    options.verbose = options.only.empty() || FromEnvironment("SIM_VERBOSE", 0) != 0;
+    return RunSeed(options);
   }
   const uint64_t first = FromEnvironment("SIM_FIRST", 1);
   const uint64_t seeds = FromEnvironment("SIM_SEEDS", 20);
   const std::clock_t begin = std::clock();
-  for (uint64_t seed = first; seed < first + seeds; ++seed)
-    RunSeed({.seed = seed, .servers = 0, .faults = kFaults});
+  for (uint64_t seed = first; seed < first + seeds; ++seed) RunSeed(BySeed(seed));
   const double hours = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC / 3600;
   fmt::print("{} faults, {:.0f} in an hour of one core\n", seeds * kFaults,
              static_cast<double>(seeds * kFaults) / hours);

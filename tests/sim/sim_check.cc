@@ -6,7 +6,9 @@
 #include <set>
 
 #include "cluster/registry.h"
+#include "server/lost_log.h"
 #include "sqlite/connection.h"
+#include "sqlite/snapshot_reader.h"
 #include "tests/sim/sim_group.h"
 #include "tests/sim/term_order.h"
 
@@ -18,48 +20,51 @@ std::vector<int64_t> SimGroup::RowsOf(Machine& machine, const std::string& datab
   return RowsOf(machine, PathOf(database), database + " on " + machine.name);
 }
 
+template <typename Body>
+void SimGroup::RunBeside(Machine& machine, const Body& body) {
+  bool done = false;
+  scheduler_.StartIn(machine.application, [&] {
+    body();
+    done = true;
+    scheduler_.Wake(&done, true);
+  });
+  while (!done) scheduler_.WaitFor(&done, std::chrono::seconds(1));
+}
+
 std::vector<int64_t> SimGroup::RowsOf(Machine& machine, const std::string& path,
                                       const std::string& what) {
   std::vector<int64_t> rows;
-  bool done = false;
-  scheduler_.StartIn(machine.application, [&] {
+  RunBeside(machine, [&] {
     auto connection = sqlite::Connection::Open(path, {.read_only = true});
-    if (connection.ok()) {
-      auto statement = (*connection)->Prepare("SELECT id FROM t ORDER BY id");
-      while (statement.ok()) {
-        const auto row = statement->Step();
-        if (!row.ok() || !*row) break;
-        rows.push_back(statement->Int(0));
-      }
-      const auto check = (*connection)->QueryText("PRAGMA integrity_check");
-      if (!check.ok() || *check != "ok") Violation(what + " is not sound");
-    } else {
-      Violation(what + " cannot be opened");
+    if (!connection.ok()) return Violation(what + " cannot be opened");
+    auto statement = (*connection)->Prepare("SELECT id FROM t ORDER BY id");
+    while (statement.ok()) {
+      const auto row = statement->Step();
+      if (!row.ok() || !*row) break;
+      rows.push_back(statement->Int(0));
     }
-    done = true;
-    scheduler_.Wake(&done, true);
+    const auto check = (*connection)->QueryText("PRAGMA integrity_check");
+    if (!check.ok() || *check != "ok") Violation(what + " is not sound");
   });
-  while (!done) scheduler_.WaitFor(&done, std::chrono::seconds(1));
   return rows;
 }
 
-// All of it that the application wrote.
-std::string SimGroup::TextOf(Machine& machine, const std::string& database) {
-  std::string text;
-  bool done = false;
-  scheduler_.StartIn(machine.application, [&] {
-    auto connection = sqlite::Connection::Open(PathOf(database), {.read_only = true});
-    if (connection.ok()) {
-      const auto found =
-          (*connection)
-              ->QueryText("SELECT group_concat(id || at) FROM (SELECT id, at FROM t ORDER BY id)");
-      text = found.ok() ? *found : found.status().ToString();
+// Of every page as a reader sees it, without the read-only mark.
+std::vector<uint64_t> SimGroup::PageHashesOf(Machine& machine, const std::string& database) {
+  std::vector<uint64_t> hashes;
+  RunBeside(machine, [&] {
+    const auto reader = sqlite::SnapshotReader::Open(PathOf(database));
+    if (!reader.ok()) return Violation(database + ": " + reader.status().ToString());
+    base::Bytes page((*reader)->page_size());
+    for (uint32_t number = 1; number <= (*reader)->pages(); ++number) {
+      const base::Status read = (*reader)->ReadPages(base::PageNo(number), 1, page);
+      if (!read.ok()) return Violation(database + ": " + read.ToString());
+      if (number == 1) page[18] = page[19] = 2;
+      hashes.push_back(
+          std::hash<std::string_view>()({reinterpret_cast<const char*>(page.data()), page.size()}));
     }
-    done = true;
-    scheduler_.Wake(&done, true);
   });
-  while (!done) scheduler_.WaitFor(&done, std::chrono::seconds(1));
-  return text;
+  return hashes;
 }
 
 size_t SimGroup::CountEvents(cluster::EventNumber number) {
@@ -70,35 +75,55 @@ size_t SimGroup::CountEvents(cluster::EventNumber number) {
   return count;
 }
 
-// That there is a bundle of lost log, not that the row is in it.
-bool SimGroup::IsKept(const std::string& server, const std::string& database) {
+// Rows that are in the databases of lost log's bundles.
+std::set<int64_t> SimGroup::RowsKept(const std::string& database) {
+  std::set<int64_t> kept;
   for (const auto& machine : machines_) {
-    if (machine->name != server) continue;
-    const auto bundles = machine->files->List("/data/" + database + "/lost");
-    return bundles.ok() && !bundles->empty();
+    const auto bundles = server::ListLost(*machine->files, "/data");
+    if (!bundles.ok())
+      Violation("lost log of " + machine->name + ": " + bundles.status().ToString());
+    if (!bundles.ok()) continue;
+    for (const server::LostBundle& bundle : *bundles) {
+      if (bundle.manifest.database != database || bundle.manifest.database_bytes == 0) continue;
+      const std::vector<int64_t> rows =
+          RowsOf(*machine, env::JoinPath(bundle.directory, server::kLostDatabase),
+                 "lost log of " + database + " on " + machine->name);
+      kept.insert(rows.begin(), rows.end());
+    }
   }
-  return false;
+  return kept;
 }
 
-// Every acknowledged row is there, on every copy, or kept where the dial allows that; and copies
-// are equal.
+// Copies are equal, and what applications were told fits what is there.
 void SimGroup::CheckDatabase(const std::string& database) {
-  const std::vector<int64_t> first = RowsOf(*machines_.front(), database);
-  const std::string text = TextOf(*machines_.front(), database);
+  Machine& home = *machines_.front();
+  History& history = histories_[database];
+  history.last = RowsOf(home, database);
+  const std::vector<uint64_t> pages = PageHashesOf(home, database);
   for (const auto& machine : machines_) {
-    if (RowsOf(*machine, database) != first || TextOf(*machine, database) != text)
-      Violation(fmt::format("{} on {} differs from that on {}", database, machine->name,
-                            machines_.front()->name));
+    if (RowsOf(*machine, database) != history.last || PageHashesOf(*machine, database) != pages)
+      Violation(
+          fmt::format("{} on {} differs from that on {}", database, machine->name, home.name));
   }
-  const std::set<int64_t> there(first.begin(), first.end());
+  if (tainted_.contains(database)) return;  // its disk has changed what was acknowledged
+  const cluster::MountDial dial = *cluster::MountDialFromName(options_.dial);
+  const bool lossless = dial == cluster::MountDial::kLossless;
+  if (!lossless) {
+    history.kept = RowsKept(database);
+    // Beside a dead or frozen daemon an application may go on with what is the active copy no more.
+    for (Read& read : history.reads) {
+      if (IsExcepted(read.server, read.begin, read.end)) read.fresh = false;
+    }
+  }
   int told = 0;
-  for (const auto& [row, by] : acknowledged_[database]) {
-    if (there.contains(row) || ++told > 3) continue;
-    if (options_.dial != "lossless" && IsKept(by.server, database)) continue;
-    const auto at =
-        std::chrono::duration<double>(by.end.time_since_epoch() - std::chrono::hours(1));
-    Violation(fmt::format("row {} of {}, acknowledged on {} at {:.4f}, is gone", row, database,
-                          by.server, at.count()));
+  for (const Anomaly& anomaly : FindAnomalies(
+           history, {lossless, kLease + cluster::BoundsOf(dial).silence_max + kFenceGrace})) {
+    const auto add = history.adds.find(anomaly.row);
+    // Its loss is bounded by when its daemon was dead, not by the dial.
+    if (anomaly.kind == Anomaly::Kind::kBeyondDial && add != history.adds.end() && !lossless &&
+        IsExcepted(add->second.server, add->second.begin, add->second.end))
+      continue;
+    if (++told <= 3) Violation(database + " " + anomaly.text);
   }
 }
 
@@ -113,6 +138,7 @@ void SimGroup::NoteTerms() {
     for (const cluster::TermStart& start : record->history)
       terms_[database][start.term.value] = start.server;
   }
+  NoteFlips();
 }
 
 size_t SimGroup::ActiveOf(const std::string& database) {
@@ -127,16 +153,18 @@ size_t SimGroup::ActiveOf(const std::string& database) {
 }
 
 // While its daemon is dead or frozen, and until it is fenced, a copy may be written (guarantee 3).
-bool SimGroup::IsExcepted(const Acknowledged& row) const {
+bool SimGroup::IsExcepted(const std::string& server, base::SteadyTime begin,
+                          base::SteadyTime end) const {
   return std::any_of(downs_.begin(), downs_.end(), [&](const Down& down) {
-    return down.server == row.server && row.begin <= down.end && row.end >= down.begin;
+    return down.server == server && begin <= down.end && end >= down.begin;
   });
 }
 
 void SimGroup::CheckOrderOfTerms(const std::string& database) {
   std::vector<TimedCommit> commits;
-  for (const auto& [row, by] : acknowledged_[database]) {
-    if (!IsExcepted(by)) commits.push_back({by.server, by.begin, by.end});
+  for (const auto& [row, add] : histories_[database].adds) {
+    if (add.told == AddEnd::kAcknowledged && !IsExcepted(add.server, add.begin, add.end))
+      commits.push_back({add.server, add.begin, add.end});
   }
   const std::vector<TimedCommit> wrong = FindOutOfOrder(terms_[database], commits);
   if (wrong.empty()) return;
@@ -151,8 +179,10 @@ void SimGroup::Check() {
   for (const std::string& database : options_.databases) {
     CheckDatabase(database);
     CheckOrderOfTerms(database);
+    if (tainted_.contains(database)) continue;
     for (const auto& machine : machines_) CheckBackups(*machine, database);
   }
+  CheckLeaks();
 }
 
 }  // namespace understudy::sim

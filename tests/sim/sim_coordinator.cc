@@ -30,6 +30,8 @@ void Pass(base::Duration length) {
   nothing.WaitFor(mutex, length);
 }
 
+Status NoAnswer() { return base::Unavailable("the coordinator did not answer in time"); }
+
 Status CheckLimits(const std::vector<Operation>& operations) {
   size_t bytes = 0;
   std::set<std::string> keys;
@@ -173,58 +175,63 @@ std::vector<LeaseId> SimStore::leases() {
   return ids;
 }
 
-Status SimCoordinator::Go(const std::function<void()>& act) {
+template <typename Answer>
+std::optional<Answer> SimCoordinator::Go(std::function<Answer(SimStore&)> act) {
   const Way way = link_();
-  if (way.arrives) {
+  if (way.late) {
+    start_([&store = store_, act, there = way.there] {
+      Pass(there);
+      const Answer unheard = act(store);
+      static_cast<void>(unheard);
+    });
+  } else if (way.arrives) {
     Pass(way.there);
-    act();
+    Answer answer = act(store_);
     if (way.answers) {
       Pass(way.back);
-      return {};
+      return answer;
     }
   }
   Pass(kTimeout);
-  return base::Unavailable("the coordinator did not answer in time");
+  return std::nullopt;
 }
 
 Result<KeyValue> SimCoordinator::Get(const std::string& key) {
-  Result<KeyValue> result = base::Unavailable("");
-  RETURN_IF_ERROR(Go([&] { result = store_.Get(key); }));
-  return result;
+  return Go<Result<KeyValue>>([key](SimStore& store) { return store.Get(key); })
+      .value_or(NoAnswer());
 }
 Result<std::vector<KeyValue>> SimCoordinator::List(const std::string& prefix) {
-  std::vector<KeyValue> result;
-  RETURN_IF_ERROR(Go([&] { result = store_.List(prefix); }));
-  return result;
+  return Go<Result<std::vector<KeyValue>>>([prefix](SimStore& store) { return store.List(prefix); })
+      .value_or(NoAnswer());
 }
 Result<TxnResult> SimCoordinator::Txn(const std::vector<Compare>& compares,
                                       const std::vector<Operation>& operations) {
-  Result<TxnResult> result = base::Unavailable("");
-  RETURN_IF_ERROR(Go([&] { result = store_.Txn(compares, operations); }));
-  return result;
+  return Go<Result<TxnResult>>(
+             [compares, operations](SimStore& store) { return store.Txn(compares, operations); })
+      .value_or(NoAnswer());
 }
 Result<LeaseId> SimCoordinator::GrantLease(base::Duration ttl) {
-  LeaseId lease = 0;
-  RETURN_IF_ERROR(Go([&] { lease = store_.Grant(ttl); }));
-  return lease;
+  return Go<Result<LeaseId>>([ttl](SimStore& store) { return store.Grant(ttl); })
+      .value_or(NoAnswer());
 }
 Status SimCoordinator::KeepAlive(LeaseId lease) {
-  Status result;
-  RETURN_IF_ERROR(Go([&] { result = store_.KeepAlive(lease); }));
-  return result;
+  return Go<Status>([lease](SimStore& store) { return store.KeepAlive(lease); })
+      .value_or(NoAnswer());
 }
 Status SimCoordinator::RevokeLease(LeaseId lease) {
-  return Go([&] { store_.Revoke(lease); });
+  return Go<Status>([lease](SimStore& store) {
+           store.Revoke(lease);
+           return Status();
+         })
+      .value_or(NoAnswer());
 }
 Result<Revision> SimCoordinator::CurrentRevision() {
-  Revision revision = 0;
-  RETURN_IF_ERROR(Go([&] { revision = store_.revision(); }));
-  return revision;
+  return Go<Result<Revision>>([](SimStore& store) { return store.revision(); })
+      .value_or(NoAnswer());
 }
 Result<Changes> SimCoordinator::ChangesSince(Revision revision) {
-  Changes changes;
-  RETURN_IF_ERROR(Go([&] { changes = store_.ChangesSince(revision); }));
-  return changes;
+  return Go<Result<Changes>>([revision](SimStore& store) { return store.ChangesSince(revision); })
+      .value_or(NoAnswer());
 }
 
 }  // namespace understudy::test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SimStore: a coordinator's store in memory, over simulated time. SimCoordinator: one server's
-// client of it, over a link that may be slow, cut, or cut off between a transaction and its answer.
+// client of it, over a link that may be slow, cut, or cut off between a transaction and its answer;
+// what was sent may arrive after its sender has given up.
 //
 // Threading: confined to the thread of the simulation.
 #pragma once
@@ -8,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -58,11 +60,15 @@ class SimCoordinator final : public cluster::Coordinator {
     base::Duration back{};
     bool arrives = true;
     bool answers = true;
+    bool late = false;  // it arrives, `there` after it was sent, when nobody waits for it any more
   };
   using Link = std::function<Way()>;
+  // Runs it where it outlives the server's process.
+  using Start = std::function<void(std::function<void()>)>;
   static constexpr base::Duration kTimeout = std::chrono::seconds(3);
 
-  SimCoordinator(SimStore& store, Link link) : store_(store), link_(std::move(link)) {}
+  SimCoordinator(SimStore& store, Link link, Start start)
+      : store_(store), link_(std::move(link)), start_(std::move(start)) {}
 
   base::Result<cluster::KeyValue> Get(const std::string& key) override;
   base::Result<std::vector<cluster::KeyValue>> List(const std::string& prefix) override;
@@ -75,10 +81,13 @@ class SimCoordinator final : public cluster::Coordinator {
   base::Result<cluster::Changes> ChangesSince(cluster::Revision revision) override;
 
  private:
-  base::Status Go(const std::function<void()>& act);
+  // What `act` says of the store, if its answer comes.
+  template <typename Answer>
+  std::optional<Answer> Go(std::function<Answer(SimStore&)> act);
 
   SimStore& store_;
   const Link link_;
+  const Start start_;
 };
 
 }  // namespace understudy::test

@@ -78,7 +78,12 @@ class SimLock final : public env::FileLock {
 class SimFile final : public env::File {
  public:
   SimFile(SimFiles& files, std::string path, std::unique_ptr<env::File> below)
-      : files_(files), path_(std::move(path)), below_(std::move(below)) {}
+      : files_(files), owner_(files.owner()), path_(std::move(path)), below_(std::move(below)) {
+    files_.NoteOpen(owner_, 1);
+  }
+  ~SimFile() override { files_.NoteOpen(owner_, -1); }
+  SimFile(const SimFile&) = delete;
+  SimFile& operator=(const SimFile&) = delete;
 
   Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> out) override {
     return below_->ReadAt(offset, out);
@@ -108,6 +113,7 @@ class SimFile final : public env::File {
 
  private:
   SimFiles& files_;
+  const uint64_t owner_;
   const std::string path_;
   const std::unique_ptr<env::File> below_;
 };
@@ -129,13 +135,27 @@ void SimFiles::PowerCut(uint64_t seed) {
   memory_.PowerCut(seed);
 }
 
-Status SimFiles::FlipBit(const std::string& path, uint64_t offset) {
-  ASSIGN_OR_RETURN(const auto file, memory_.Open(path, env::OpenMode::kReadWrite));
+Result<uint8_t> SimFiles::ByteAt(const std::string& path, uint64_t offset) {
+  ASSIGN_OR_RETURN(const auto file, memory_.Open(path, env::OpenMode::kRead));
   uint8_t byte = 0;
   ASSIGN_OR_RETURN(const size_t read, file->ReadAt(offset, {&byte, 1}));
   if (read != 1) return base::NotFound(path + " is shorter");
+  return byte;
+}
+
+Result<uint8_t> SimFiles::FlipBit(const std::string& path, uint64_t offset) {
+  ASSIGN_OR_RETURN(uint8_t byte, ByteAt(path, offset));
   byte = static_cast<uint8_t>(byte ^ (1U << (random_() % 8)));
-  return file->WriteAt(offset, {&byte, 1});
+  ASSIGN_OR_RETURN(const auto file, memory_.Open(path, env::OpenMode::kReadWrite));
+  RETURN_IF_ERROR(file->WriteAt(offset, {&byte, 1}));
+  return byte;
+}
+
+void SimFiles::NoteOpen(uint64_t owner, int change) { open_[owner] += change; }
+
+size_t SimFiles::CountOpen(uint64_t owner) const {
+  const auto found = open_.find(owner);
+  return found == open_.end() ? 0 : static_cast<size_t>(found->second);
 }
 
 void SimFiles::DropOwner(uint64_t owner) {

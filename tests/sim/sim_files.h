@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/scheduler.h"
 #include "env/env.h"
 #include "testing/mem_env.h"
 
@@ -32,8 +33,10 @@ class SimFiles final : public env::Env {
   void LimitSpace(std::optional<uint64_t> more);
   // One read, write or sync fails, that many changes from now; a failed sync loses what it was for.
   void FailAfter(uint64_t changes) { fail_at_ = changes_ + changes; }
-  // Damage: one bit of a file is another one than was written.
-  base::Status FlipBit(const std::string& path, uint64_t offset);
+  // Damage: one bit of a file is another one than was written; the byte that it is in, then.
+  base::Result<uint8_t> FlipBit(const std::string& path, uint64_t offset);
+  // The byte that is there, past all faults; kNotFound: the file is shorter or gone.
+  base::Result<uint8_t> ByteAt(const std::string& path, uint64_t offset);
   // Neither crash nor failure is to come any more.
   void Disarm() { crash_at_ = fail_at_ = 0; }
   void PowerCut(uint64_t seed);
@@ -62,8 +65,11 @@ class SimFiles final : public env::Env {
     return memory_.SetModified(path, time);
   }
   base::Result<std::unique_ptr<env::FileWatcher>> NewWatcher() override;
-  base::SteadyTime Now() override { return memory_.Now(); }
-  base::WallTime WallNow() override { return memory_.WallNow(); }
+  // By the machine's own clocks.
+  base::SteadyTime Now() override { return base::SteadyNow(); }
+  base::WallTime WallNow() override { return {memory_.WallNow().unix_ms + wall_ms_}; }
+  void StepWall(std::chrono::milliseconds by) { wall_ms_ += by.count(); }
+  size_t CountOpen(uint64_t owner) const;
   uint64_t Random() override { return memory_.Random(); }
 
   // For its Files and watchers.
@@ -71,6 +77,7 @@ class SimFiles final : public env::Env {
   base::Status ChangeOrFail(const std::string& path);
   void WaitForDisk();
   void NoteWrite(const std::string& path);
+  void NoteOpen(uint64_t owner, int change);
   std::multimap<std::string, SimWatcher*>& armed() { return armed_; }
   void Unlock(uint64_t lock) { locks_.erase(lock); }
   uint64_t owner() const { return owner_ ? owner_() : 0; }
@@ -78,6 +85,8 @@ class SimFiles final : public env::Env {
  private:
   test::MemEnv memory_;
   std::mt19937_64 random_;
+  int64_t wall_ms_ = 0;           // how far the machine's wall clock is ahead
+  std::map<uint64_t, int> open_;  // files, by owner
   uint64_t changes_ = 0;
   uint64_t crash_at_ = 0;  // 0: never
   uint64_t fail_at_ = 0;   // 0: never

@@ -20,12 +20,8 @@ using base::Status;
 
 namespace {
 
-constexpr base::Duration kLease = std::chrono::seconds(3);
 constexpr base::Duration kSettleLimit = std::chrono::minutes(5);
 constexpr const char* kDataDir = "/data";
-
-// How long after a daemon runs again an application may have gone on beside it.
-constexpr base::Duration kFenceGrace = std::chrono::seconds(6);
 
 // Mostly three: what more of them cost grows faster than what they find.
 int ServersBy(uint64_t chance) {
@@ -62,6 +58,10 @@ SimGroup::SimGroup(const SimOptions& options)
     auto machine = std::make_unique<Machine>();
     machine->name = fmt::format("s{}", i);
     machine->files = std::make_unique<SimFiles>(clock_, random_());
+    if (options_.drift_most > 0) {
+      const auto span = static_cast<uint64_t>(2 * options_.drift_most + 1);
+      machine->drift = static_cast<int>(random_() % span) - options_.drift_most;
+    }
     machines_.push_back(std::move(machine));
   }
   sqlite_ = std::make_unique<SimSqlite>([this]() -> sqlite::EnvVfs* {
@@ -115,6 +115,8 @@ Status SimGroup::Ask(const std::string& server, const Request& request, Response
     ASSIGN_OR_RETURN(response, client->SetDatabase(request));
   } else if constexpr (std::is_same_v<Request, v1::SwitchoverRequest>) {
     ASSIGN_OR_RETURN(response, client->Switchover(request));
+  } else if constexpr (std::is_same_v<Request, v1::HoldsRequest>) {
+    ASSIGN_OR_RETURN(response, client->Holds(request));
   } else if constexpr (std::is_same_v<Request, v1::ReseedCopyRequest>) {
     ASSIGN_OR_RETURN(response, client->ReseedCopy(request));
   } else {
@@ -122,6 +124,12 @@ Status SimGroup::Ask(const std::string& server, const Request& request, Response
   }
   return {};
 }
+
+template Status SimGroup::Ask(const std::string&, const v1::SwitchoverRequest&,
+                              v1::SwitchoverResponse&);
+template Status SimGroup::Ask(const std::string&, const v1::ReseedCopyRequest&,
+                              v1::ReseedCopyResponse&);
+template Status SimGroup::Ask(const std::string&, const v1::HoldsRequest&, v1::HoldsResponse&);
 
 SimResult SimGroup::Run() {
   const base::SteadyTime began = clock_.Now();
@@ -140,12 +148,7 @@ void SimGroup::Drive() {
   SetUp();
   if (!result_.violations.empty()) return;
   if (options_.script) options_.script(*this);
-  while (!options_.script && result_.faults < static_cast<uint64_t>(options_.faults)) {
-    scheduler_.Sleep(Between(0, 2000));
-    Fault();
-    NoteTerms();
-    if (random_() % 8 == 0) HealAll();
-  }
+  if (!options_.script) InjectFaults();
   HealAll();
   Settle();
   writing_ = false;
@@ -198,6 +201,7 @@ void SimGroup::Boot(Machine& machine) {
   machine.boots.back()->SetOwner([this] { return scheduler_.current(); });
   machine.files->SetOwner([this] { return scheduler_.current(); });
   machine.application = scheduler_.NewProcess("app-" + machine.name);
+  scheduler_.SetDrift(machine.application, machine.drift);
   machine.up = true;
   StartServer(machine);
   scheduler_.StartIn(machine.application, [this, &machine] { RunApplication(machine); });
@@ -205,6 +209,7 @@ void SimGroup::Boot(Machine& machine) {
 
 void SimGroup::StartServer(Machine& machine) {
   machine.server = scheduler_.NewProcess(machine.name);
+  scheduler_.SetDrift(machine.server, machine.drift);
   machine.server_up = true;
   for (Down& down : downs_) {
     if (down.server == machine.name) down.end = std::min(down.end, clock_.Now() + kFenceGrace);
@@ -239,14 +244,23 @@ Status SimGroup::RunServerOnce(Machine& machine) {
   server::Settings settings(ConfigOf(machine.name, options_.scrub_rate));
   ASSIGN_OR_RETURN(const server::DataDirectory directory, server::OpenDataDirectory(env, kDataDir));
   server::StartFence fence(env, directory.path, kLease);
-  test::SimCoordinator coordinator(store_, [this, &machine] {
-    const uint64_t fate = random_();
-    const bool away = machine.coordinator_away;
-    return test::SimCoordinator::Way{.there = internet_.Delay(),
-                                     .back = internet_.Delay(),
-                                     .arrives = !away || fate % 4 == 0,
-                                     .answers = !away};
-  });
+  test::SimCoordinator coordinator(
+      store_,
+      [this, &machine] {
+        const uint64_t fate = random_();
+        const bool away = machine.coordinator_away;
+        const bool late = away && fate % 4 == 1;
+        return test::SimCoordinator::Way{
+            .there = late ? test::SimCoordinator::kTimeout + std::chrono::milliseconds(fate % 7000)
+                          : internet_.Delay(),
+            .back = internet_.Delay(),
+            .arrives = !away || fate % 4 == 0,
+            .answers = !away,
+            .late = late};
+      },
+      [this](std::function<void()> body) {
+        scheduler_.StartIn(internet_.carrier(), std::move(body));
+      });
   cluster::ServerRecord self;
   self.name = machine.name;
   self.version = "sim";
@@ -267,30 +281,6 @@ Status SimGroup::RunServerOnce(Machine& machine) {
   while (true) scheduler_.WaitFor(&never, std::chrono::hours(1));
 }
 
-void SimGroup::RunApplication(Machine& machine) {
-  while (true) {
-    scheduler_.Sleep(Between(5, 20 * static_cast<int>(machines_.size())));  // all of them: alike
-    if (!writing_) continue;
-    for (const std::string& database : options_.databases) TryToWrite(machine, database);
-  }
-}
-
-void SimGroup::TryToWrite(Machine& machine, const std::string& database) {
-  if (!env::Exists(*machine.files, PathOf(database))) return;
-  const base::SteadyTime begin = clock_.Now();
-  auto connection =
-      sqlite::Connection::Open(PathOf(database), {.busy_timeout = std::chrono::milliseconds(200)});
-  if (!connection.ok()) return;
-  if (!(*connection)->Execute("PRAGMA synchronous=" + options_.synchronous).ok()) return;
-  const int64_t row = next_row_++;
-  if (!(*connection)
-           ->Execute(fmt::format("INSERT INTO t VALUES({}, '{}')", row, machine.name))
-           .ok())
-    return;
-  acknowledged_[database][row] = {machine.name, begin, clock_.Now()};
-  ++result_.acknowledged;
-}
-
 void SimGroup::Crash(Machine& machine) {
   if (!machine.up) return;
   machine.up = false;
@@ -304,109 +294,6 @@ void SimGroup::Crash(Machine& machine) {
   machine.server_up = false;
   scheduler_.Kill(inside_server ? application : server);
   scheduler_.Kill(inside_server ? server : application);
-}
-
-void SimGroup::Fault() {
-  ++result_.faults;
-  Machine& machine = Any();
-  switch (random_() % 14) {
-    case 0: {
-      if (!machine.up) return Boot(machine);
-      if (options_.verbose) Say("power cut of " + machine.name);
-      return Crash(machine);
-    }
-    case 1: {
-      if (!machine.up) return Boot(machine);
-      const uint64_t changes = 1 + random_() % 300;
-      if (options_.verbose) Say(fmt::format("{} dies after {} changes", machine.name, changes));
-      return machine.files->CrashAfter(changes, [this, &machine] { Crash(machine); });
-    }
-    case 2:
-      if (options_.verbose) Say("the coordinator is away for " + machine.name);
-      machine.coordinator_away = !machine.coordinator_away;
-      return;
-    case 3: {
-      Machine& other = Any();
-      if (&other == &machine) return;
-      if (options_.verbose) Say(fmt::format("cut {} -> {}", machine.name, other.name));
-      internet_.Block(machine.name, other.name);
-      if (random_() % 2 == 0) internet_.Block(other.name, machine.name);
-      return;
-    }
-    case 4: {
-      if (!machine.up) return;
-      if (options_.verbose) Say("freeze " + machine.name);
-      const ProcessId frozen = machine.server;
-      const base::Duration length = Between(100, 9000);
-      scheduler_.Freeze(frozen);
-      downs_.push_back({machine.name, clock_.Now(), clock_.Now() + length + kFenceGrace});
-      scheduler_.StartIn(driver_, [this, frozen, length] {
-        scheduler_.Sleep(length);
-        scheduler_.Thaw(frozen);
-      });
-      return;
-    }
-    case 6:
-      if (!machine.up) return Boot(machine);
-      if (!machine.server_up) return StartServer(machine);
-      if (options_.verbose) Say("kill -9 of the server of " + machine.name);
-      return KillServer(machine);
-    case 7:
-      internet_.SetSlow(random_() % 2 == 0 ? std::chrono::milliseconds(400)
-                                           : std::chrono::milliseconds(1));
-      return;
-    case 8: {
-      const uint64_t more = random_() % 200'000;
-      if (options_.verbose) Say(fmt::format("{} bytes fit on the disk of {}", more, machine.name));
-      return machine.files->LimitSpace(more);
-    }
-    case 9: {
-      const uint64_t changes = 1 + random_() % 100;
-      if (options_.verbose) Say(fmt::format("{}: the disk fails in {}", machine.name, changes));
-      return machine.files->FailAfter(changes);
-    }
-    case 5: {
-      const std::vector<cluster::LeaseId> leases = store_.leases();
-      if (leases.empty()) return;
-      if (options_.verbose) Say("a lease is lost");
-      return store_.Revoke(leases[random_() % leases.size()]);
-    }
-    case 10: return Reseed(machine);
-    case 11:
-    case 12: {
-      const std::string& database = options_.databases[random_() % options_.databases.size()];
-      if (options_.verbose) Say(fmt::format("backup of {} on {}", database, machine.name));
-      return BackUp(machine, database, random_() % 2 == 0);
-    }
-    default: {
-      v1::SwitchoverRequest request;
-      request.set_database(options_.databases[random_() % options_.databases.size()]);
-      request.set_target(machine.name);
-      const std::string asked = Any().name;
-      if (options_.verbose)
-        Say(fmt::format("switchover of {} to {}", request.database(), machine.name));
-      scheduler_.StartIn(driver_, [this, request, asked] {
-        v1::SwitchoverResponse response;
-        Ask(asked, request, response).IgnoreError();  // it may be refused
-      });
-    }
-  }
-}
-
-// A copy is seeded anew, with the pages of another one.
-void SimGroup::Reseed(Machine& machine) {
-  v1::ReseedCopyRequest request;
-  request.set_database(options_.databases[random_() % options_.databases.size()]);
-  request.set_server(machine.name);
-  request.set_full(random_() % 2 == 0);
-  const std::string from = Any().name;
-  if (from != machine.name) request.set_seed_from(from);
-  if (options_.verbose)
-    Say(fmt::format("reseed of {} on {} from {}", request.database(), machine.name, from));
-  scheduler_.StartIn(driver_, [this, request, asked = machine.name] {
-    v1::ReseedCopyResponse response;
-    Ask(asked, request, response).IgnoreError();  // it may be the active copy, or be down
-  });
 }
 
 void SimGroup::HealAll() {
@@ -426,13 +313,6 @@ Status SimGroup::Switchover(const std::string& database, size_t asked, size_t ta
   request.set_target(machines_[target]->name);
   v1::SwitchoverResponse response;
   return Ask(machines_[asked]->name, request, response);
-}
-
-bool SimGroup::Damage(size_t server, const std::string& database) {
-  SimFiles& files = *machines_[server]->files;
-  const base::Result<env::FileStat> file = files.Stat(PathOf(database));
-  if (!file.ok() || file->size <= 100) return false;
-  return files.FlipBit(PathOf(database), 100 + random_() % (file->size - 100)).ok();
 }
 
 size_t SimGroup::CountFindings(const std::string& database) {

@@ -33,6 +33,7 @@ struct Wire {
     int changed = 0;  // its address is what readers and writers wait for
   };
   Way ways[2];
+  int ends = 0;  // that somebody holds
 };
 
 namespace {
@@ -40,14 +41,19 @@ namespace {
 class WireEnd final : public rpc::ShipStream {
  public:
   WireEnd(SimInternet& internet, std::shared_ptr<Wire> wire, int reads)
-      : internet_(internet), wire_(std::move(wire)), reads_(reads) {}
-  ~WireEnd() override { Cancel(); }
+      : internet_(internet), wire_(std::move(wire)), reads_(reads) {
+    ++wire_->ends;
+  }
+  ~WireEnd() override {
+    Cancel();
+    --wire_->ends;
+  }
 
   bool Read(v1::ShipMessage& message) override {
     Wire::Way& way = wire_->ways[reads_];
     test::SimScheduler& scheduler = internet_.scheduler();
     while (true) {
-      const base::SteadyTime now = scheduler.Now();
+      const base::SteadyTime now = scheduler.TrueNow();
       if (cancelled_ || way.reset) return false;
       const bool blocked = internet_.IsBlocked(way.from, way.to);
       if (!blocked && !way.items.empty() && way.items.front().arrives <= now) {
@@ -73,7 +79,7 @@ class WireEnd final : public rpc::ShipStream {
   void Cancel() override {
     if (std::exchange(cancelled_, true)) return;
     Wire::Way& way = wire_->ways[1 - reads_];
-    way.items.push_back({internet_.scheduler().Now() + internet_.Delay(), {}, true});
+    way.items.push_back({internet_.scheduler().TrueNow() + internet_.Delay(), {}, true});
     internet_.scheduler().Wake(&way.changed, true);
     internet_.scheduler().Wake(&wire_->ways[reads_].changed, true);
   }
@@ -87,7 +93,7 @@ class WireEnd final : public rpc::ShipStream {
       scheduler.WaitFor(&way.changed, std::chrono::seconds(1));
     }
     if (cancelled_ || Broken()) return false;
-    base::SteadyTime arrives = scheduler.Now() + internet_.Delay() + internet_.stream_delay();
+    base::SteadyTime arrives = scheduler.TrueNow() + internet_.Delay() + internet_.stream_delay();
     if (!way.items.empty()) arrives = std::max(arrives, way.items.back().arrives);
     item.arrives = arrives;
     way.items.push_back(std::move(item));
@@ -96,7 +102,7 @@ class WireEnd final : public rpc::ShipStream {
   }
   bool Broken() const {
     const Wire::Way& way = wire_->ways[reads_];
-    return way.reset || internet_.scheduler().Now() - way.heard >= SimInternet::kKeepalive;
+    return way.reset || internet_.scheduler().TrueNow() - way.heard >= SimInternet::kKeepalive;
   }
 
   SimInternet& internet_;
@@ -129,6 +135,8 @@ Status Dispatch(rpc::AdminBackend& backend, const google::protobuf::Message& req
                      Try(backend, &B::AnnounceBackup, request, response, status) ||
                      Try(backend, &B::FetchPage, request, response, status) ||
                      Try(backend, &B::FetchGeneration, request, response, status) ||
+                     Try(backend, &B::Holds, request, response, status) ||
+                     Try(backend, &B::ReseedCopy, request, response, status) ||
                      Try(backend, &B::Switchover, request, response, status) ||
                      Try(backend, &B::Failover, request, response, status) ||
                      Try(backend, &B::SetDatabase, request, response, status) ||
@@ -146,28 +154,22 @@ class Caller final : public rpc::CallCarrier {
   Status Call(const google::protobuf::Message& request, google::protobuf::Message& response,
               base::Duration timeout) override {
     test::SimScheduler& scheduler = internet_.scheduler();
-    const base::SteadyTime end = scheduler.Now() + timeout;
-    if (!Cross(from_, to_, end)) return NoAnswer();
-    const SimInternet::Host* const host = internet_.Find(to_);
-    if (host == nullptr) return base::Unavailable("server " + to_ + " is not reachable: refused");
-    struct Answer {
-      std::unique_ptr<google::protobuf::Message> request;
-      std::unique_ptr<google::protobuf::Message> response;
-      Status status;
-      bool done = false;
-    };
+    const base::SteadyTime end = scheduler.TrueNow() + timeout;
     auto answer = std::make_shared<Answer>();
     answer->request.reset(request.New());
     answer->request->CopyFrom(request);
     answer->response.reset(response.New());
-    rpc::AdminBackend* const admin = host->admin;
-    scheduler.StartIn(host->process, [answer, admin, &scheduler] {
-      answer->status = Dispatch(*admin, *answer->request, *answer->response);
-      answer->done = true;
-      scheduler.Wake(answer.get(), true);
-    });
+    const SimInternet::Host* host = internet_.Find(to_);
+    const test::SimScheduler::ProcessId met = host == nullptr ? 0 : host->process;
+    if (!Cross(from_, to_, end)) {
+      if (met != 0 && internet_.IsLucky()) ArriveLate(answer, met);
+      return NoAnswer();
+    }
+    host = internet_.Find(to_);
+    if (host == nullptr) return base::Unavailable("server " + to_ + " is not reachable: refused");
+    Handle(scheduler, *host, answer);
     while (!answer->done) {
-      const base::Duration left = end - scheduler.Now();
+      const base::Duration left = end - scheduler.TrueNow();
       if (left <= base::Duration(0)) return NoAnswer();
       scheduler.WaitFor(answer.get(), left);
     }
@@ -177,15 +179,49 @@ class Caller final : public rpc::CallCarrier {
   }
 
  private:
+  struct Answer {
+    std::unique_ptr<google::protobuf::Message> request;
+    std::unique_ptr<google::protobuf::Message> response;
+    Status status;
+    bool done = false;
+  };
+  static void Handle(test::SimScheduler& scheduler, const SimInternet::Host& host,
+                     const std::shared_ptr<Answer>& answer) {
+    rpc::AdminBackend* const admin = host.admin;
+    scheduler.StartIn(host.process, [answer, admin, &scheduler] {
+      answer->status = Dispatch(*admin, *answer->request, *answer->response);
+      answer->done = true;
+      scheduler.Wake(answer.get(), true);
+    });
+  }
+  // The caller has given up, and has perhaps asked again: what it had sent comes nevertheless, as
+  // long as the connection is kept.
+  void ArriveLate(const std::shared_ptr<Answer>& answer, test::SimScheduler::ProcessId met) {
+    SimInternet& internet = internet_;
+    internet.scheduler().StartIn(
+        internet.carrier(), [&internet, answer, met, from = from_, to = to_] {
+          test::SimScheduler& scheduler = internet.scheduler();
+          const base::SteadyTime end = scheduler.TrueNow() + SimInternet::kKeepalive;
+          while (internet.IsBlocked(from, to)) {
+            if (scheduler.TrueNow() >= end) return;
+            scheduler.Sleep(std::chrono::milliseconds(20));
+          }
+          const SimInternet::Host* const host = internet.Find(to);
+          if (host == nullptr || host->process != met) return;  // the connection was reset
+          internet.CountLate();
+          Handle(scheduler, *host, answer);
+        });
+  }
   Status NoAnswer() const { return base::TimedOut("server " + to_ + " did not answer in time"); }
   bool Cross(const std::string& from, const std::string& to, base::SteadyTime end) {
     test::SimScheduler& scheduler = internet_.scheduler();
-    scheduler.Sleep(internet_.Delay());
+    const base::SteadyTime comes = scheduler.TrueNow() + internet_.CallDelay();
+    scheduler.Sleep(std::min(comes, end) - scheduler.TrueNow());
     while (internet_.IsBlocked(from, to)) {
-      if (scheduler.Now() >= end) return false;
+      if (scheduler.TrueNow() >= end) return false;
       scheduler.Sleep(std::chrono::milliseconds(20));
     }
-    return scheduler.Now() < end;
+    return scheduler.TrueNow() < end;
   }
 
   SimInternet& internet_;
@@ -216,8 +252,10 @@ class SimDialer final : public rpc::Dialer {
     RETURN_IF_ERROR(Reach(address, timeout));
     test::SimScheduler& scheduler = internet_.scheduler();
     auto wire = std::make_shared<Wire>();
-    wire->ways[0] = {.from = own_name, .to = expected_peer, .items = {}, .heard = scheduler.Now()};
-    wire->ways[1] = {.from = expected_peer, .to = own_name, .items = {}, .heard = scheduler.Now()};
+    wire->ways[0] = {
+        .from = own_name, .to = expected_peer, .items = {}, .heard = scheduler.TrueNow()};
+    wire->ways[1] = {
+        .from = expected_peer, .to = own_name, .items = {}, .heard = scheduler.TrueNow()};
     internet_.wires().push_back(wire);
     const SimInternet::Host host = *internet_.Find(address);
     scheduler.StartIn(host.process, [&internet = internet_, wire, host, expected_peer] {
@@ -233,10 +271,10 @@ class SimDialer final : public rpc::Dialer {
  private:
   Status Reach(const std::string& address, base::Duration timeout) {
     test::SimScheduler& scheduler = internet_.scheduler();
-    const base::SteadyTime end = scheduler.Now() + timeout;
+    const base::SteadyTime end = scheduler.TrueNow() + timeout;
     scheduler.Sleep(internet_.Delay() + internet_.Delay());
     while (internet_.IsBlocked(own_, address) || internet_.IsBlocked(address, own_)) {
-      if (scheduler.Now() >= end)
+      if (scheduler.TrueNow() >= end)
         return base::Unavailable("server " + address + " is not reachable");
       scheduler.Sleep(std::chrono::milliseconds(50));
     }
@@ -270,9 +308,22 @@ void SimInternet::Died(const std::string& server) {
   });
 }
 
+size_t SimInternet::CountConnections(const std::string& server) const {
+  return static_cast<size_t>(std::count_if(wires_.begin(), wires_.end(), [&](const auto& wire) {
+    const Wire::Way& way = wire->ways[0];
+    return (way.from == server || way.to == server) && wire->ends > 0;
+  }));
+}
+
 base::Duration SimInternet::Delay() {
   return std::chrono::microseconds(50) +
          base::Duration(static_cast<int64_t>(random_() % static_cast<uint64_t>(slowest_.count())));
+}
+
+base::Duration SimInternet::CallDelay() {
+  const uint64_t one_in = slowest_ > kFast ? kHeldUpOneInSlow : kHeldUpOneIn;
+  if (random_() % one_in != 0) return Delay();
+  return std::chrono::milliseconds(random_() % kHeldUpMost.count());
 }
 
 std::unique_ptr<rpc::Dialer> SimInternet::DialerOf(const std::string& server) {
