@@ -21,6 +21,7 @@ Exit code 77: skipped, because a program is missing.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -108,7 +109,7 @@ class Shell:
     def __init__(self, directory, environment):
         self.directory = directory
         self.bash = subprocess.Popen(['bash'], stdin=subprocess.PIPE, text=True, cwd=directory, env=environment,
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def run(self, text, number):
         """The exit code of the first command that fails, or 0, and what was printed."""
@@ -131,7 +132,7 @@ class Shell:
             return int(result.read()), file.read().splitlines()
 
     def close(self):
-        self.bash.kill()
+        os.killpg(self.bash.pid, signal.SIGKILL)  # what a document that failed left running is of its group
         self.bash.wait()
 
 
