@@ -318,6 +318,18 @@ void ActiveCopy::Publish() {
   }
 }
 
+// What a seed that was cut off has held, once its copy follows the log from beyond there again.
+void ActiveCopy::ReleaseSeedHolds(log::LogStore& log, const std::set<std::string>& seeding) {
+  std::map<std::string, base::Seq> held;
+  for (const log::Hold& hold : log.holds()) held[hold.name] = hold.seq;
+  for (const auto& [peer, progress] : peer_progress()) {
+    const auto seed = held.find(ship::SeedSource::HoldName(peer));
+    const auto copier = held.find(ship::LogSource::HoldName(peer));
+    if (seed == held.end() || copier == held.end() || seeding.contains(peer)) continue;
+    if (progress.connected && copier->second > seed->second) log.ReleaseHold(seed->first);
+  }
+}
+
 base::Status ActiveCopy::KeepLog(const std::shared_ptr<log::LogStore>& log) {
   LogKeeper::Facts facts;
   facts.active = true;
@@ -335,6 +347,7 @@ base::Status ActiveCopy::KeepLog(const std::shared_ptr<log::LogStore>& log) {
       if (!seeding.contains(peer)) facts.stragglers.insert(ship::SeedSource::HoldName(peer));
     }
   }
+  ReleaseSeedHolds(*log, seeding);
   if (keeper_.WantsCheckpoint(*log, capture::kHoldName)) {
     RETURN_IF_ERROR(capture_->SaveCheckpoint());
   }

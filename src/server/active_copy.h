@@ -187,6 +187,7 @@ class ActiveCopy {
   void OnFenced(const base::Status& status);
   void OnFailure(const base::Status& status);
   void Publish();
+  void ReleaseSeedHolds(log::LogStore& log, const std::set<std::string>& seeding);
   base::Status KeepLog(const std::shared_ptr<log::LogStore>& log);
   void OnLetGo(const log::LogStore& log, const RetentionPlan::LetGo& one) EXCLUDES_LOCK(mutex_);
   void CloseCapture() EXCLUDES_LOCK(mutex_);

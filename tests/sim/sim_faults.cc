@@ -231,6 +231,27 @@ void SimGroup::NoteFlips() {
   });
 }
 
+void SimGroup::FailNth(size_t server, Nth kind, uint64_t nth) {
+  Machine& machine = *machines_[server];
+  if (kind == Nth::kFiles) machine.files->FailNth(machine.server, nth);
+  if (kind == Nth::kCoordinator) machine.nth_call = nth;
+  if (kind == Nth::kCalls) internet_.FailNth(machine.name, nth);
+}
+
+bool SimGroup::HasFailedNth(size_t server, Nth kind) const {
+  const Machine& machine = *machines_[server];
+  if (kind == Nth::kFiles) return machine.files->has_failed_nth();
+  return kind == Nth::kCoordinator ? machine.nth_was : internet_.has_failed_nth();
+}
+
+void SimGroup::Reseed(size_t server, const std::string& database) {
+  v1::ReseedCopyRequest request;
+  request.set_database(database);
+  request.set_server(machines_[server]->name);
+  v1::ReseedCopyResponse response;
+  Ask(machines_[server]->name, request, response).IgnoreError();  // what fails may be this
+}
+
 bool SimGroup::Damage(size_t server, const std::string& database) {
   return FlipIn(server, database, PathOf(database), 100);
 }

@@ -86,22 +86,26 @@ class SimFile final : public env::File {
   SimFile& operator=(const SimFile&) = delete;
 
   Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> out) override {
+    RETURN_IF_ERROR(files_.CountOperation(path_));
     return below_->ReadAt(offset, out);
   }
   Status WriteAt(uint64_t offset, base::ByteView bytes) override {
+    RETURN_IF_ERROR(files_.CountOperation(path_));
     RETURN_IF_ERROR(files_.ChangeOrFail(path_));
     RETURN_IF_ERROR(below_->WriteAt(offset, bytes));
     files_.NoteWrite(path_);
     return {};
   }
   Status Sync() override {
-    const Status failure = files_.ChangeOrFail(path_);
+    const Status counted = files_.CountOperation(path_);
+    const Status failure = counted.ok() ? files_.ChangeOrFail(path_) : counted;
     files_.WaitForDisk();
     if (failure.ok()) return below_->Sync();
     dynamic_cast<test::MemFileControl&>(*below_).ForgetDirty();
     return failure;
   }
   Status Truncate(uint64_t size) override {
+    RETURN_IF_ERROR(files_.CountOperation(path_));
     files_.Change();
     return below_->Truncate(size);
   }
@@ -176,6 +180,11 @@ void SimFiles::Change() {
   crash_();
 }
 
+Status SimFiles::CountOperation(const std::string& path) {
+  if (nth_ == 0 || owner() != nth_owner_ || --nth_ != 0) return {};
+  return base::IoError("cannot use " + path + ": Input/output error (the nth operation)");
+}
+
 Status SimFiles::ChangeOrFail(const std::string& path) {
   Change();
   if (changes_ != fail_at_) return {};
@@ -205,31 +214,46 @@ void SimFiles::NoteWrite(const std::string& path) {
 }
 
 Result<std::unique_ptr<env::File>> SimFiles::Open(const std::string& path, env::OpenMode mode) {
+  RETURN_IF_ERROR(CountOperation(path));
   if (mode != env::OpenMode::kRead && mode != env::OpenMode::kReadWrite) Change();
   ASSIGN_OR_RETURN(std::unique_ptr<env::File> below, memory_.Open(path, mode));
   return std::unique_ptr<env::File>(std::make_unique<SimFile>(*this, path, std::move(below)));
 }
+Result<env::FileStat> SimFiles::Stat(const std::string& path) {
+  RETURN_IF_ERROR(CountOperation(path));
+  return memory_.Stat(path);
+}
+Result<std::vector<std::string>> SimFiles::List(const std::string& directory) {
+  RETURN_IF_ERROR(CountOperation(directory));
+  return memory_.List(directory);
+}
 Status SimFiles::MakeDirectories(const std::string& path) {
+  RETURN_IF_ERROR(CountOperation(path));
   Change();
   return memory_.MakeDirectories(path);
 }
 Status SimFiles::Rename(const std::string& from, const std::string& to) {
+  RETURN_IF_ERROR(CountOperation(from));
   Change();
   return memory_.Rename(from, to);
 }
 Status SimFiles::RenameNew(const std::string& from, const std::string& to) {
+  RETURN_IF_ERROR(CountOperation(from));
   Change();
   return memory_.RenameNew(from, to);
 }
 Status SimFiles::Remove(const std::string& path) {
+  RETURN_IF_ERROR(CountOperation(path));
   Change();
   return memory_.Remove(path);
 }
 Status SimFiles::RemoveDirectory(const std::string& path) {
+  RETURN_IF_ERROR(CountOperation(path));
   Change();
   return memory_.RemoveDirectory(path);
 }
 Status SimFiles::SyncDirectory(const std::string& path) {
+  RETURN_IF_ERROR(CountOperation(path));
   Change();
   WaitForDisk();
   return memory_.SyncDirectory(path);

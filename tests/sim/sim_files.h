@@ -33,6 +33,12 @@ class SimFiles final : public env::Env {
   void LimitSpace(std::optional<uint64_t> more);
   // One read, write or sync fails, that many changes from now; a failed sync loses what it was for.
   void FailAfter(uint64_t changes) { fail_at_ = changes_ + changes; }
+  // The nth operation of any kind from now on that `owner` asks for fails, and does nothing.
+  void FailNth(uint64_t owner, uint64_t nth) {
+    nth_owner_ = owner;
+    nth_ = nth;
+  }
+  bool has_failed_nth() const { return nth_owner_ != 0 && nth_ == 0; }
   // Damage: one bit of a file is another one than was written; the byte that it is in, then.
   base::Result<uint8_t> FlipBit(const std::string& path, uint64_t offset);
   // The byte that is there, past all faults; kNotFound: the file is shorter or gone.
@@ -47,10 +53,8 @@ class SimFiles final : public env::Env {
 
   base::Result<std::unique_ptr<env::File>> Open(const std::string& path,
                                                 env::OpenMode mode) override;
-  base::Result<env::FileStat> Stat(const std::string& path) override { return memory_.Stat(path); }
-  base::Result<std::vector<std::string>> List(const std::string& directory) override {
-    return memory_.List(directory);
-  }
+  base::Result<env::FileStat> Stat(const std::string& path) override;
+  base::Result<std::vector<std::string>> List(const std::string& directory) override;
   base::Status MakeDirectories(const std::string& path) override;
   base::Status Rename(const std::string& from, const std::string& to) override;
   base::Status RenameNew(const std::string& from, const std::string& to) override;
@@ -75,6 +79,7 @@ class SimFiles final : public env::Env {
   // For its Files and watchers.
   void Change();
   base::Status ChangeOrFail(const std::string& path);
+  base::Status CountOperation(const std::string& path);
   void WaitForDisk();
   void NoteWrite(const std::string& path);
   void NoteOpen(uint64_t owner, int change);
@@ -88,8 +93,10 @@ class SimFiles final : public env::Env {
   int64_t wall_ms_ = 0;           // how far the machine's wall clock is ahead
   std::map<uint64_t, int> open_;  // files, by owner
   uint64_t changes_ = 0;
-  uint64_t crash_at_ = 0;  // 0: never
-  uint64_t fail_at_ = 0;   // 0: never
+  uint64_t crash_at_ = 0;   // 0: never
+  uint64_t fail_at_ = 0;    // 0: never
+  uint64_t nth_owner_ = 0;  // FailNth
+  uint64_t nth_ = 0;
   std::function<void()> crash_;
   std::multimap<std::string, SimWatcher*> armed_;  // by path
   struct HeldLock {

@@ -248,6 +248,10 @@ Status SimGroup::RunServerOnce(Machine& machine) {
       store_,
       [this, &machine] {
         const uint64_t fate = random_();
+        if (machine.nth_call != 0 && --machine.nth_call == 0) {
+          machine.nth_was = true;
+          return test::SimCoordinator::Way{.arrives = fate % 2 == 0, .answers = false};
+        }
         const bool away = machine.coordinator_away;
         const bool late = away && fate % 4 == 1;
         return test::SimCoordinator::Way{

@@ -101,6 +101,19 @@ class SimGroup {
   void LimitSpace(size_t server, std::optional<uint64_t> more) {
     machines_[server]->files->LimitSpace(more);
   }
+  // The nth operation on files, call of the coordinator or call of another server that the server
+  // makes from now on fails.
+  enum class Nth { kFiles, kCoordinator, kCalls };
+  void FailNth(size_t server, Nth kind, uint64_t nth);
+  bool HasFailedNth(size_t server, Nth kind) const;
+  void BackUp(size_t server, const std::string& database, bool increment) {
+    BackUp(*machines_[server], database, increment);
+  }
+  void Reseed(size_t server, const std::string& database);
+  void RestartServer(size_t server) {
+    KillServer(*machines_[server]);
+    StartServer(*machines_[server]);
+  }
   void PowerCut(size_t server) { Crash(*machines_[server]); }
   void Boot(size_t server) { Boot(*machines_[server]); }
   void BeginSwitchover(const std::string& database, size_t asked, size_t target) {
@@ -124,7 +137,9 @@ class SimGroup {
     bool up = false;
     bool server_up = false;
     bool coordinator_away = false;
-    int drift = 0;  // of its steady clock, parts of a million
+    int drift = 0;          // of its steady clock, parts of a million
+    uint64_t nth_call = 0;  // of the coordinator, that fails; 0: none, or it was
+    bool nth_was = false;
   };
   // A bit that a disk changed, while it is as the disk made it.
   struct Flip {
@@ -170,6 +185,7 @@ class SimGroup {
   // What is looked at in the end: sim_check.cc, sim_backup.cc, sim_leaks.cc.
   void Check();
   void CheckLeaks();
+  std::string LeftHolds(const std::string& database);
   void CheckFilesOf(Machine& machine);
   std::vector<uint64_t> PageHashesOf(Machine& machine, const std::string& database);
   void CheckDatabase(const std::string& database);

@@ -29,6 +29,8 @@ std::string WithoutTemporary(const std::string& name) {
 // A lease that nobody renews ends after its time; a backup's is the longest.
 constexpr base::Duration kLeasesEndMax = std::chrono::seconds(70);
 
+constexpr base::Duration kHoldsEndMax = std::chrono::seconds(30);
+
 bool IsOneOf(const std::string& name, std::initializer_list<std::string_view> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -69,6 +71,23 @@ void SimGroup::CheckFilesOf(Machine& machine) {
   });
 }
 
+// Holds and turns of a database that nothing which is there needs; empty: none.
+std::string SimGroup::LeftHolds(const std::string& database) {
+  v1::HoldsRequest request;
+  request.set_database(database);
+  v1::HoldsResponse response;
+  const base::Status asked = Ask(machines_.front()->name, request, response);
+  if (!asked.ok()) return "holds of " + database + ": " + asked.ToString();
+  if (!response.backup().empty() || response.waiting_size() > 0)
+    return "a backup of " + database + " still has its turn: " + response.ShortDebugString();
+  for (const auto& held : response.holds()) {
+    const bool known = IsOneOf(held.name(), {"capture", "replay", "retention"}) ||
+                       held.name().starts_with("passive s");
+    if (!known) return fmt::format("{} holds log of {}", held.name(), database);
+  }
+  return "";
+}
+
 void SimGroup::CheckLeaks() {
   result_.late = internet_.late();
   const base::SteadyTime end = clock_.Now() + kLeasesEndMax;
@@ -77,20 +96,11 @@ void SimGroup::CheckLeaks() {
   if (const size_t leases = store_.leases().size(); leases > machines_.size())
     Violation(fmt::format("{} leases are left of {} servers", leases, machines_.size()));
   for (const std::string& database : options_.databases) {
-    v1::HoldsRequest request;
-    request.set_database(database);
-    v1::HoldsResponse response;
-    if (const base::Status asked = Ask(machines_.front()->name, request, response); !asked.ok()) {
-      Violation("holds of " + database + ": " + asked.ToString());
-      continue;
-    }
-    if (!response.backup().empty() || response.waiting_size() > 0)
-      Violation("a backup of " + database + " still has its turn: " + response.ShortDebugString());
-    for (const auto& held : response.holds()) {
-      const bool known = IsOneOf(held.name(), {"capture", "replay", "retention"}) ||
-                         held.name().starts_with("passive s");
-      if (!known) Violation(fmt::format("{} holds log of {}", held.name(), database));
-    }
+    std::string left;
+    const base::SteadyTime late = clock_.Now() + kHoldsEndMax;
+    while (!(left = LeftHolds(database)).empty() && clock_.Now() < late)
+      scheduler_.Sleep(std::chrono::seconds(1));
+    if (!left.empty()) Violation(left);
   }
   for (const auto& machine : machines_) {
     const size_t open = machine->files->CountOpen(machine->server);

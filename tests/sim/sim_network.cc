@@ -167,6 +167,11 @@ class Caller final : public rpc::CallCarrier {
     }
     host = internet_.Find(to_);
     if (host == nullptr) return base::Unavailable("server " + to_ + " is not reachable: refused");
+    if (internet_.IsNth(from_)) {
+      if (internet_.IsLucky()) Handle(scheduler, *host, answer);
+      scheduler.Sleep(end - scheduler.TrueNow());
+      return NoAnswer();
+    }
     Handle(scheduler, *host, answer);
     while (!answer->done) {
       const base::Duration left = end - scheduler.TrueNow();

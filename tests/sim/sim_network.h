@@ -65,6 +65,15 @@ class SimInternet {
   static constexpr std::chrono::milliseconds kHeldUpMost{8000};
   base::Duration CallDelay();
 
+  // The nth call from now on that `server` makes gets no answer; every other one is carried out.
+  void FailNth(const std::string& server, uint64_t nth) {
+    nth_server_ = server;
+    nth_ = nth;
+  }
+  bool IsNth(const std::string& server) {
+    return nth_ != 0 && server == nth_server_ && --nth_ == 0;
+  }
+  bool has_failed_nth() const { return !nth_server_.empty() && nth_ == 0; }
   bool IsLucky() { return random_() % 2 == 0; }
   void CountLate() { ++late_; }
   uint64_t late() const { return late_; }  // calls that came after their caller had given up
@@ -82,6 +91,8 @@ class SimInternet {
   std::mt19937_64 random_;
   const test::SimScheduler::ProcessId carrier_;
   uint64_t late_ = 0;
+  std::string nth_server_;
+  uint64_t nth_ = 0;
   base::Duration stream_delay_{};
   base::Duration slowest_ = kFast;
   std::map<std::string, Host> hosts_;

@@ -15,7 +15,9 @@ lost-log bundles at the end, after every fault has healed:
    before the next server's term than the lease and the dial's silence allow. A *confirmed* row (workload.py) that was
    not excluded is in the active copy.
 4. No duplicates, no strange rows, and each client's rows are in the order in which it wrote them.
-5. Copies are equal. Within SETTLE_SECONDS every copy is Healthy or Mounted, at one position with one checksum, passes
+5. Reads fit (anomalies.py): what a write transaction has read was the newest, but beside a dead or frozen daemon; no
+   application sees less of a copy than it had seen; none sees what nobody wrote.
+6. Copies are equal. Within SETTLE_SECONDS every copy is Healthy or Mounted, at one position with one checksum, passes
    integrity_check, and all copies have the same bytes but for the read-only mark.
 """
 
@@ -27,6 +29,7 @@ import sqlite3
 import tempfile
 import time
 
+from faults import anomalies
 from faults.group import Failed, wait_until
 
 GRACE_SECONDS = 6
@@ -67,7 +70,7 @@ class Checker:
     def violation(self, text):
         self.violations.append(text)
 
-    # --- 5 ---
+    # --- 6 ---
 
     def settle(self, database):
         def state():
@@ -105,6 +108,7 @@ class Checker:
         if len(present) != len(rows):
             self.violation(f'{database} has {len(rows) - len(present)} duplicates')
         self.check_content(database, rows)
+        self.check_reads(database, set(lost))
         acknowledged = 0
         for app in self.workload.of(database):
             acknowledged += len(app.journal)
@@ -161,6 +165,18 @@ class Checker:
                 self.violation(f'{database}: row {n} of {client} comes after its row {last[client]}')
             else:
                 last[client] = n
+
+    # --- 5 ---
+
+    def check_reads(self, database, kept):
+        adds, reads = {}, []
+        for app in self.workload.of(database):
+            adds |= app.adds()
+            reads += [dataclasses.replace(read, fresh=read.fresh and not self.excluded(app.server, read)) for read in app.reads]
+        found = anomalies.read_anomalies(adds, reads, kept)
+        for anomaly in found[:5]:
+            self.violation(f'{database}: {anomaly.kind}: {anomaly.text}')
+        self.notes.append(f'{database}: {len(reads)} reads, {sum(read.fresh for read in reads)} in write transactions')
 
     # --- 1 ---
 

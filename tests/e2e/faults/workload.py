@@ -13,7 +13,12 @@ import sqlite3
 import threading
 import time
 
+from faults.anomalies import UNKNOWN, Add, Read
+
 BUSY_SECONDS = 0.2
+READ_ROWS = 40      # the newest, that a read sees
+READ_ONE_IN = 5     # commits reads first, in its transaction
+LOOK_ONE_IN = 10    # refusals of a passive copy reads it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +34,9 @@ class Application(threading.Thread):
         self.database, self.server, self.path, self.pause = database, server, path, 1 / rate
         self.client = f'{server}'
         self.journal = []   # Acknowledged, in order
-        self.unsure = []    # (n, error): neither acknowledged nor refused
+        self.unsure = []    # (n, error, begin): neither acknowledged nor refused
+        self.reads = []     # anomalies.Read
+        self.session = 1    # of the machine
         self.refused = {}   # error -> how often
         self.stopped = threading.Event()
         self.machine_is_up = threading.Event()
@@ -42,6 +49,8 @@ class Application(threading.Thread):
         connection, n = None, 1
         while not self.stopped.is_set():
             if not self.machine_is_up.is_set():  # an application of a machine that is down
+                if connection is not None:
+                    self.session += 1
                 connection = self.close(connection)
                 self.machine_is_up.wait(0.1)
                 continue
@@ -49,15 +58,50 @@ class Application(threading.Thread):
             try:
                 if connection is None:
                     connection = self.connect()
-                connection.execute('INSERT INTO t(client, n, body) VALUES (?, ?, ?)', (self.client, n, self.body(n)))
+                read = self.commit(connection, n)
                 self.journal.append(Acknowledged(n, begin, time.monotonic()))
+                if read is not None:
+                    self.reads.append(Read(self.server, self.session, begin, self.journal[-1].end, True, read))
                 n += 1
                 self.vary(connection, n)
             except sqlite3.Error as error:
-                n += self.note(n, error)  # at worst a number is left out
+                n += self.note(n, error, begin)  # at worst a number is left out
+                self.look(connection, begin, str(error))
                 connection = self.close(connection)
             self.stopped.wait(self.pause)
         self.close(connection)
+
+    def commit(self, connection, n):
+        """What it has read before, in the same transaction, or None."""
+        insert = 'INSERT INTO t(client, n, body) VALUES (?, ?, ?)', (self.client, n, self.body(n))
+        if n % READ_ONE_IN:
+            connection.execute(*insert)
+            return None
+        connection.execute('BEGIN IMMEDIATE')
+        read = self.newest(connection)
+        connection.execute(*insert)
+        connection.execute('COMMIT')
+        return read
+
+    def newest(self, connection):
+        """client -> its highest n among the newest rows."""
+        rows = connection.execute(f'SELECT client, n FROM t ORDER BY id DESC LIMIT {READ_ROWS}').fetchall()
+        return {client: n for client, n in reversed(rows)}
+
+    def look(self, connection, begin, why):
+        """A passive copy is read by those that may not write it."""
+        if connection is None or 'readonly' not in why or sum(self.refused.values()) % LOOK_ONE_IN:
+            return
+        try:
+            read = self.newest(connection)
+            self.reads.append(Read(self.server, self.session, begin, time.monotonic(), False, read))
+        except sqlite3.Error as error:
+            self.refused[f'read: {error}'] = self.refused.get(f'read: {error}', 0) + 1
+
+    def adds(self):
+        """(client, n) -> anomalies.Add"""
+        adds = {(self.client, row.n): Add(self.server, row.begin, row.end) for row in self.journal}
+        return adds | {(self.client, n): Add(self.server, begin, begin, UNKNOWN) for n, _, begin in self.unsure}
 
     def vary(self, connection, n):
         """What else applications do: other pages, long transactions, checkpoints of their own."""
@@ -88,13 +132,13 @@ class Application(threading.Thread):
         except sqlite3.Error as error:
             self.refused[f'close: {error}'] = self.refused.get(f'close: {error}', 0) + 1
 
-    def note(self, n, error):
+    def note(self, n, error, begin):
         """1: the row may be there."""
         text = str(error)
         self.refused[text] = self.refused.get(text, 0) + 1
         if any(word in text for word in ('readonly', 'locked', 'unable to open')):
             return 0
-        self.unsure.append((n, text))
+        self.unsure.append((n, text, begin))
         return 1
 
 
