@@ -48,13 +48,14 @@ void SimGroup::CheckFilesOf(Machine& machine) {
     }
   };
   look("/data", [&](const std::string& name) {
-    return IsOneOf(name, {".lock", ".server.json", ".backups"}) ||
+    return IsOneOf(name, {".lock", ".server.json", ".backups", ".events", ".events.1"}) ||
            std::find(options_.databases.begin(), options_.databases.end(), name) !=
                options_.databases.end();
   });
   for (const std::string& database : options_.databases) {
     look("/data/" + database, [&](const std::string& name) {
-      return IsOneOf(WithoutTemporary(name),
+      return name == ".reseed.tmp" ||  // unlike a mark, it means nothing
+             IsOneOf(WithoutTemporary(name),
                      {".copy.json", ".mount.json", ".scrub.json", "lost", "log", "checkpoint"});
     });
     look("/data/" + database + "/log",
