@@ -133,6 +133,7 @@ base::Status ClusterWatch::Poll(const std::function<void()>& before_copies) {
       return records.status();
     }
     if (before_copies) before_copies();
+    keeper_.Read(lease);  // before copies are mounted by it: they look at the authority
     cache_.SetDatabases(*records);
     host_.Update(std::move(records).value());
   }
@@ -145,7 +146,7 @@ base::Status ClusterWatch::Poll(const std::function<void()>& before_copies) {
   }
   if (servers) host_.RetryLinks();
   if (databases || servers || group) group_.Notify();
-  keeper_.Read(lease);
+  keeper_.Read(lease);  // no database has changed
   RETURN_IF_ERROR(cache_.Refresh(context_.registry));
   refreshed_.Notify();
   if (context_.addresses != nullptr) {
