@@ -253,6 +253,8 @@ def main():
             compare(group, paths)
         seeds = [e for e in events(group) if e['number'] == 2030]
         check(len(seeds) == 2, f'a copy was seeded again: {seeds}')
+        ends = [e for e in events(group) if e['number'] == 2014]
+        check(not ends, f'a restart cost a mount that had begun: {ends}')
 
         group.run('copy', 'suspend', 'orders', 's3', '--reason', 'test')
         wait_for('suspended', lambda: group.copy('s3')['state'] == 'Suspended')
