@@ -276,16 +276,16 @@ class Article(unittest.TestCase):
 
     def test_the_time_for_the_log_range_is_too_short(self):
         """'To increase the timeout value …, restart the service': it is increased while everything runs."""
-        self.group.ok(REMOTE, 'config', 'set', 'QueryLogRangeTimeoutInMsec', '400')
-        self.device.delay = 0.25  # half a second there and back, the most that a DAG may have
+        self.group.ok(REMOTE, 'config', 'set', 'QueryLogRangeTimeoutInMsec', '200')
+        self.device.delay = 0.15
         self.backup()
         def alone(milliseconds):  # events of an earlier backup may come late
             return [event for event in self.events(ALONE)
                     if f'did not answer within {milliseconds} ms (QueryLogRangeTimeoutInMsec)' in event['message']]
-        wait_until('it is told of', lambda: alone(400))
+        wait_until('it is told of', lambda: alone(200))
         self.device.delay = 0
         self.group.ok(REMOTE, 'config', 'set', 'QueryLogRangeTimeoutInMsec', '20000')
-        self.device.delay = 0.25
+        self.device.delay = 0.15
         self.backup()
         self.device.delay = 0
         last = self.writer_of()['last_session']['id']
