@@ -10,10 +10,11 @@
 #include "cli/groups.h"
 #include "cli/human.h"
 #include "cli/progress_view.h"
+#include "cli/repository_argument.h"
 #include "cli/restore_in_place.h"
 #include "cli/views.h"
 #include "env/env.h"
-#include "sqlite/connection.h"
+#include "sqlite/integrity.h"
 
 namespace understudy::cli {
 namespace {
@@ -41,16 +42,6 @@ base::Status CheckNotOfADaemon(env::Env& env, const std::string& path) {
                   path, identity));
 }
 
-// SQLite's own opinion of what was written.
-base::Status CheckIntegrity(const std::string& path) {
-  ASSIGN_OR_RETURN(const auto connection, sqlite::Connection::Open(path, {}));
-  ASSIGN_OR_RETURN(const std::string said, connection->QueryText("PRAGMA integrity_check"));
-  if (said == "ok") return {};
-  return base::Corruption(fmt::format(
-      "{} is what the backup has, but SQLite finds it damaged: {}; it was so when it was backed up",
-      path, said));
-}
-
 Json DocumentOf(const Arguments& arguments, const backup::BackupDocument& backup,
                 const NextBackup& next) {
   Json document;
@@ -70,8 +61,8 @@ base::Result<Outcome> RunRestore(Context& context, const Arguments& arguments, O
                                  base::Result<Outcome> (*restore)(env::Env&, backup::Executor&,
                                                                   const backup::Repository&,
                                                                   const Options&)) {
-  ASSIGN_OR_RETURN(const auto repository,
-                   backup::Repository::Open(context.env(), arguments.repository));
+  ASSIGN_OR_RETURN(const std::string location, LocationHere(context, arguments.repository));
+  ASSIGN_OR_RETURN(const auto repository, backup::Repository::Open(context.env(), location));
   backup::ThreadExecutor executor;
   ProgressView view(context.output(), context.env());
   backup::WantedBackup wanted{.id = arguments.wanted.backup};
@@ -100,7 +91,7 @@ base::Status RestoreOnto(Context& context, const Arguments& arguments) {
   NextBackup next;
   ASSIGN_OR_RETURN(const backup::DeltaResult result,
                    RunRestore(context, arguments, options, next, backup::RestoreOnto));
-  if (arguments.check) RETURN_IF_ERROR(CheckIntegrity(arguments.onto));
+  if (arguments.check) RETURN_IF_ERROR(sqlite::CheckIntegrity(arguments.onto));
   Json document = DocumentOf(arguments, result.document, next);
   document["output"] = arguments.onto;
   document["size"] = result.bytes_kept + result.bytes_written;
@@ -132,7 +123,7 @@ base::Status RestoreToNew(Context& context, const Arguments& arguments) {
   NextBackup next;
   ASSIGN_OR_RETURN(const backup::RestoreResult result,
                    RunRestore(context, arguments, options, next, backup::Restore));
-  if (arguments.check) RETURN_IF_ERROR(CheckIntegrity(arguments.output));
+  if (arguments.check) RETURN_IF_ERROR(sqlite::CheckIntegrity(arguments.output));
   Json document = DocumentOf(arguments, result.document, next);
   document["output"] = result.output;
   document["size"] = result.bytes;
@@ -154,8 +145,8 @@ Runner DefineRestore(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   app.add_option(
          "--repo", arguments->repository,
-         "the repository's directory; with --in-place on a server, and if not given the one "
-         "that is configured there")
+         "a repository's directory here, s3://BUCKET/PREFIX, or its name in the group; with "
+         "--in-place on a server, and if not given the default there")
       ->type_name("REPO");
   app.add_option("--db", arguments->database, "the database")
       ->required()
@@ -193,7 +184,7 @@ Runner DefineRestore(CLI::App& app) {
       return RestoreInPlace(context, *in_place);
     }
     if (arguments->repository.empty()) {
-      return base::InvalidArgument("say which repository, with --repo DIRECTORY");
+      return base::InvalidArgument("say which repository, with --repo");
     }
     if (!arguments->onto.empty()) return RestoreOnto(context, *arguments);
     if (!arguments->output.empty()) return RestoreToNew(context, *arguments);
@@ -216,7 +207,7 @@ Group RestoreCommands() {
                    "2026-11-26T10:00:00Z\n"
                    "understudy restore --in-place --db mail --on s2 --dry-run",
         .define = DefineRestore,
-        .not_found_hint = "--repo is a repository's directory, --db a database in it",
+        .not_found_hint = "--repo is a repository, --db a database in it",
         .exists_hint = "--force replaces the file"}}};
 }
 
