@@ -205,6 +205,7 @@ class ActiveCopy {
   base::Status CheckNotPromised() const;
   base::Result<std::shared_ptr<log::LogStore>> OpenLog();
   base::Result<base::Term> TakeTerm(const std::shared_ptr<log::LogStore>& log);
+  base::Status MendLostEnd(Handover& handover);
   base::Status RestartLog(Handover& handover, const base::Status& why);
   base::Status RollForward(log::LogStore& log);
   base::Status OpenCapture(log::LogStore& log, base::Term term, bool at_log_end);

@@ -94,6 +94,7 @@ base::Result<Handover> ActiveCopy::PrepareMount() {
                    WasLeftMounted(context_.env, options_.paths, options_.id));
   if (!facts.read_only_mark || left_mounted) {
     RETURN_IF_ERROR(RollForward(*handover.log));
+    RETURN_IF_ERROR(MendLostEnd(handover));
     if (!facts.read_only_mark) return handover;
     // Fenced after a crash (fence.h): it may have commits that are in no log.
     handover.at_log_end = false;
@@ -110,6 +111,29 @@ base::Result<Handover> ActiveCopy::PrepareMount() {
   }
   ASSIGN_OR_RETURN(handover.lock, std::move(lock));
   return handover;
+}
+
+// Of a database that was mounted: its page table is further than its log, which damage has cut. It
+// is mounted all the same where it has what the log had; where a power cut may have undone some of
+// that, other copies are better, and no term is used up.
+base::Status ActiveCopy::MendLostEnd(Handover& handover) {
+  const base::Position end = handover.log->end().position;
+  const base::Result<log::Checkpoint> saved =
+      log::LoadCheckpoint(context_.env, options_.paths.checkpoint);
+  if (end.seq.value == 0 || !saved.ok() || saved->database != options_.id ||
+      saved->at.position.seq <= end.seq) {
+    return {};  // capture finds out what differs
+  }
+  ASSIGN_OR_RETURN(const bool may_lack, MayLackCommits(context_.env, Database(), saved->at.source));
+  const base::Status why = base::Corruption(fmt::format(
+      "the log of {0} on {1} is damaged and ends at {2}, and it was at {3}{4}", options_.name,
+      context_.server, base::ToString(end), base::ToString(saved->at.position),
+      may_lack ? fmt::format("; a restart of the machine may have undone commits that "
+                             "it had\nother copies have them: understudy failover run "
+                             "{}",
+                             options_.name)
+               : ""));
+  return may_lack ? why : RestartLog(handover, why);
 }
 
 // Damage has taken the log's end away, and the database is further than that: a new log begins

@@ -86,15 +86,20 @@ bool IsOfContent(Code code) {
 
 }  // namespace
 
+Result<bool> MayLackCommits(env::Env& env, const MountedDatabase& database,
+                            const log::SourcePosition& source) {
+  ASSIGN_OR_RETURN(const bool was_mounted, WasMountedInAnotherBoot(env, database));
+  if (!was_mounted) return false;
+  ASSIGN_OR_RETURN(const bool continues, capture::Capture::WalContinues(database.path, source));
+  return !continues;
+}
+
 Result<RollForward> RollForwardAtMount(env::Env& env, const MountedDatabase& database,
                                        log::LogStore& log) {
   RollForward result;
   if (log.end().position.seq.value == 0) return result;
-  ASSIGN_OR_RETURN(const bool was_mounted, WasMountedInAnotherBoot(env, database));
-  if (!was_mounted) return result;
-  ASSIGN_OR_RETURN(const bool continues,
-                   capture::Capture::WalContinues(database.path, log.end().source));
-  if (continues) return result;
+  ASSIGN_OR_RETURN(const bool may_lack, MayLackCommits(env, database, log.end().source));
+  if (!may_lack) return result;
   if (log.incomplete()) RETURN_IF_ERROR(log.DropIncomplete());
   const Status status = ReplayToEnd(env, database, log, result.records);
   log.ReleaseHold(std::string(replay::kHoldName));  // capture sets its own

@@ -39,4 +39,9 @@ struct RollForward {
 base::Result<RollForward> RollForwardAtMount(env::Env& env, const MountedDatabase& database,
                                              log::LogStore& log);
 
+// Whether a power cut may have undone commits of the database up to `source`: it was mounted in
+// another boot, and its WAL does not go on there.
+base::Result<bool> MayLackCommits(env::Env& env, const MountedDatabase& database,
+                                  const log::SourcePosition& source);
+
 }  // namespace understudy::server

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "env/boot_id.h"
 
 namespace understudy::sim {
 
@@ -125,7 +126,18 @@ class SimFile final : public env::File {
 }  // namespace
 
 SimFiles::SimFiles(test::SimClock& clock, uint64_t seed)
-    : memory_({.seed = seed, .clock = &clock}), random_(seed ^ 0xf11e5) {}
+    : memory_({.seed = seed, .clock = &clock}), random_(seed ^ 0xf11e5) {
+  BeginBoot();
+}
+
+// As Linux tells it: another one after each start of the machine.
+void SimFiles::BeginBoot() {
+  const std::string id = "boot-" + std::to_string(++boots_) + "\n";
+  const std::string path(env::kBootIdPath);
+  CHECK(memory_.MakeDirectories(env::DirectoryOf(path)).ok());
+  auto file = memory_.Open(path, env::OpenMode::kCreateTruncate);
+  CHECK(file.ok() && (*file)->WriteAt(0, base::AsBytes(id)).ok());
+}
 
 void SimFiles::CrashAfter(uint64_t changes, std::function<void()> crash) {
   crash_at_ = changes_ + changes;
@@ -137,6 +149,7 @@ void SimFiles::PowerCut(uint64_t seed) {
   armed_.clear();  // of processes that are gone
   locks_.clear();
   memory_.PowerCut(seed);
+  BeginBoot();
 }
 
 Result<uint8_t> SimFiles::ByteAt(const std::string& path, uint64_t offset) {

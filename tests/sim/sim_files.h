@@ -88,7 +88,10 @@ class SimFiles final : public env::Env {
   uint64_t owner() const { return owner_ ? owner_() : 0; }
 
  private:
+  void BeginBoot();
+
   test::MemEnv memory_;
+  uint64_t boots_ = 0;
   std::mt19937_64 random_;
   int64_t wall_ms_ = 0;           // how far the machine's wall clock is ahead
   std::map<uint64_t, int> open_;  // files, by owner
