@@ -13,13 +13,14 @@
 #include "backup/ltx_format.h"
 #include "backup/page_hashes.h"
 #include "store/location.h"
+#include "store/repository_key.h"
 
 namespace understudy::backup {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kMarkName = "understudy-repository.json";
+constexpr std::string_view kMarkName = store::kClearObject;
 constexpr std::string_view kMarkFormat = "understudy-repository";
 constexpr std::string_view kDatabaseName = "understudy-database.json";
 constexpr std::string_view kDatabaseFormat = "understudy-database";
@@ -46,12 +47,45 @@ base::Result<Json> ReadMark(store::ObjectStore& store, const std::string& key,
         fmt::format("{} is damaged: it is not JSON of format {}", store.NameOf(key), format));
   }
   const Json version = mark.value("version", Json());
-  if (version != Json(kRepositoryVersion)) {
-    return base::InvalidArgument(fmt::format(
-        "{} has version {}, and this program knows only version {}; use a newer one",
-        store.NameOf(key), version.is_number() ? version.dump() : "unknown", kRepositoryVersion));
+  const bool encrypted = mark.contains("encryption");
+  if (version != Json(encrypted ? kEncryptedVersion : kRepositoryVersion)) {
+    return base::InvalidArgument(
+        fmt::format("{} has version {}, and this program knows only version {}; use a newer one",
+                    store.NameOf(key), version.is_number() ? version.dump() : "unknown",
+                    encrypted ? kEncryptedVersion : kRepositoryVersion));
   }
   return mark;
+}
+
+// A repository is encrypted as a whole, or not at all.
+base::Status CheckEncryption(store::ObjectStore& store, const Json& mark) {
+  const store::RepositoryKeys* const keys = store.keys();
+  if (!mark.contains("encryption")) {
+    if (keys == nullptr) return {};
+    return base::InvalidArgument(fmt::format(
+        "{} is not encrypted, and a key is given for it\nleave the key out, or begin an "
+        "encrypted repository at another place",
+        store.name()));
+  }
+  const Json id = mark["encryption"].is_object() ? mark["encryption"].value("key", Json()) : Json();
+  const std::string name = id.is_string() ? id.get<std::string>() : "unknown";
+  if (keys == nullptr) {
+    return base::InvalidArgument(fmt::format(
+        "{0} is encrypted with the key {1}\ngive the file with it: {0}?key=/PATH, or understudy "
+        "repository set NAME --key /PATH",
+        store.name(), name));
+  }
+  if (keys->HasId(name)) return {};
+  return base::InvalidArgument(fmt::format("{} is encrypted with the key {}, and {} has {}",
+                                           store.name(), name, keys->source(), keys->Ids()));
+}
+
+Json NewMark(const store::ObjectStore& store) {
+  if (store.keys() == nullptr) return {{"format", kMarkFormat}, {"version", kRepositoryVersion}};
+  return {{"format", kMarkFormat},
+          {"version", kEncryptedVersion},
+          {"encryption",
+           {{"format", "sealed-object-1"}, {"key", store::ToHex(store.keys()->first().id())}}}};
 }
 
 // Only the names that matter: a write or rename that was refused, in one sentence.
@@ -138,14 +172,19 @@ base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(
         objects.name(),
         there.objects.empty() ? there.folders.front() : there.objects.front().name));
   }
-  RETURN_IF_ERROR(WriteMark(objects, std::string(kMarkName),
-                            {{"format", kMarkFormat}, {"version", kRepositoryVersion}}));
+  RETURN_IF_ERROR(WriteMark(objects, std::string(kMarkName), NewMark(objects)));
   return repository;
 }
 
 base::Status Repository::CheckMark() const {
   const auto mark = ReadMark(*store_, std::string(kMarkName), kMarkFormat);
+  if (mark.ok()) return CheckEncryption(*store_, *mark);
   if (mark.status().code() != base::Code::kNotFound) return mark.status();
+  ASSIGN_OR_RETURN(const store::ObjectList there, store_->List(""));
+  if (there.objects.empty() && there.folders.empty()) {
+    return base::NotFound(
+        fmt::format("{} has no backups: it is empty, and the first one begins it", name()));
+  }
   return base::InvalidArgument(
       fmt::format("{} is not a backup repository: it has no {}", name(), kMarkName));
 }

@@ -2,7 +2,8 @@
 // Repository: the backups of any number of databases in an object store (a directory or a bucket),
 // in the LTX layout that Litestream reads, each with its document.
 //
-//   <repository>/understudy-repository.json      {"format", "version"}: this directory is ours
+//   <repository>/understudy-repository.json      {"format", "version"}: this directory is ours;
+//                                                {"encryption"}: with which key the rest is
 //   <repository>/<database>/understudy-database.json      name and id
 //   <repository>/<database>/ltx/9/<min>-<max>.ltx         snapshots (docs/formats/ltx.md)
 //   <repository>/<database>/ltx/8/, ltx/7/                differential and incremental ones
@@ -36,6 +37,7 @@
 namespace understudy::backup {
 
 inline constexpr int kRepositoryVersion = 1;
+inline constexpr int kEncryptedVersion = 2;  // older programs must not take it for a plain one
 
 // A document that could not be read; its backup is not listed, and is not removed either.
 struct UnreadableDocument {

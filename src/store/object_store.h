@@ -31,6 +31,11 @@ namespace understudy::store {
 // Of names that are no objects, but what a writer is at, or has left.
 inline constexpr std::string_view kPartialSuffix = ".partial";
 
+// The one object that is never encrypted: it says whether the others are.
+inline constexpr std::string_view kClearObject = "understudy-repository.json";
+
+class RepositoryKeys;
+
 struct ObjectInfo {
   std::string name;  // the last part of the key
   uint64_t bytes = 0;
@@ -84,6 +89,8 @@ class ObjectStore {
   // For messages: "/srv/backups", "s3://bucket/prefix"; and of an object the same with its key.
   virtual const std::string& name() const = 0;
   std::string NameOf(const std::string& key) const { return env::JoinPath(name(), key); }
+  // What its objects are encrypted with; null: they are not.
+  virtual const RepositoryKeys* keys() const { return nullptr; }
 
   virtual base::Result<std::unique_ptr<ObjectReader>> Open(const std::string& key) = 0;
   virtual base::Result<ObjectInfo> Stat(const std::string& key) = 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/first_line.h"
 #include "store/digest.h"
 
 namespace understudy::store {
@@ -120,7 +121,7 @@ base::Result<HttpAnswer> S3Client::Send(const S3Request& request, bool once) {
   const std::string what = fmt::format(
       "{} {}", request.method,
       request.key.empty() ? options_.Name() : env::JoinPath(options_.Name(), request.key));
-  const base::SteadyTime end = env_.Now() + kRetryForMax;
+  const base::SteadyTime end = env_.Now() + (request.patient ? options_.patience : kRetryForMax);
   base::Duration wait = kRetryWaitMin;
   for (int attempt = 1;; ++attempt) {
     bool again = false;
@@ -128,13 +129,23 @@ base::Result<HttpAnswer> S3Client::Send(const S3Request& request, bool once) {
     if (answer.ok() || !again || once) return answer;
     const base::Duration half = wait / 2;
     const auto pause = half + base::Duration(env_.Random() % static_cast<uint64_t>(half.count()));
-    if (attempt >= kAttemptsMax || env_.Now() + pause > end) {
-      return base::Status(answer.status().code(),
-                          fmt::format("{} (tried {} times)", answer.status().message(), attempt));
-    }
+    const bool often = !request.patient && attempt >= kAttemptsMax;
+    if (often || env_.Now() + pause > end) return GiveUp(answer.status(), attempt, request.patient);
     pause_(pause);
     wait = std::min(wait * 2, kRetryWaitMax);
   }
+}
+
+base::Status S3Client::GiveUp(const base::Status& last, int attempts, bool patient) const {
+  std::string message =
+      fmt::format("{} (tried {} times", base::FirstLine(last.message()), attempts);
+  if (patient) {
+    message += fmt::format(" in {} s", options_.patience / std::chrono::seconds(1));
+    message += ")\nthe location's patience=30m lets it wait for longer";
+  } else {
+    message += ")";
+  }
+  return base::Status(last.code(), std::move(message));
 }
 
 base::Result<XmlElement> S3Client::SendForXml(const S3Request& request, std::string_view root) {

@@ -3,8 +3,9 @@
 //
 // Repeated, after a wait that doubles and is random in its upper half: no connection, timeouts,
 // 408, 429, 5xx, and what S3 says is temporary; kAttemptsMax times and no longer than
-// kRetryForMax. So a request may have been carried out more than once: callers must be able to
-// live with that (see Put in s3_store.cc).
+// kRetryForMax; a part of a large object for as long as S3Options::patience, so that a cut costs
+// what was under way and not the hours before it. So a request may have been carried out more than
+// once: callers must be able to live with that (see Put in s3_store.cc).
 // Threading: thread-safe. Errors: kNotFound (404), kAlreadyExists (412), kInvalidArgument (refused
 // for good: credentials, region, bucket), kUnavailable and kTimedOut (after the last attempt),
 // kCorruption (an answer that is not understood). Messages name request, code and S3's own words.
@@ -35,6 +36,7 @@ struct S3Request {
   std::vector<std::pair<std::string, std::string>> headers = {};
   base::ByteView body = {};
   uint64_t answer_bytes_max = kAnswerBytesMax;
+  bool patient = false;  // repeated for S3Options::patience, however often
 };
 
 class S3Client {
@@ -52,6 +54,7 @@ class S3Client {
   base::Result<XmlElement> SendForXml(const S3Request& request, std::string_view root);
 
  private:
+  base::Status GiveUp(const base::Status& last, int attempts, bool patient) const;
   base::Result<HttpAnswer> SendOnce(const HttpRequest& request, const std::string& what,
                                     bool& again);
 

@@ -26,6 +26,9 @@ struct S3Options {
   std::string credentials_file = {};  // empty: the environment
   // An upload keeps one part in memory, and an object has at most kPartsMax.
   uint64_t part_bytes = 16 << 20;
+  // How long a part of a large object is sent, or read, again and again. Below what the lock among
+  // hosts lasts (store/object_lock.h).
+  base::Duration patience = std::chrono::minutes(4);
 
   // "s3://bucket/prefix"
   std::string Name() const;

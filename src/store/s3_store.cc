@@ -57,6 +57,7 @@ class S3Reader final : public ObjectReader {
  private:
   base::Status ReadRange(uint64_t from, std::span<uint8_t> out) {
     S3Request request{.method = "GET", .key = key_, .answer_bytes_max = out.size()};
+    request.patient = true;
     request.headers.emplace_back("range", fmt::format("bytes={}-{}", from, from + out.size() - 1));
     if (!etag_.empty()) request.headers.emplace_back("if-match", etag_);
     const auto answer = client_.Send(request);

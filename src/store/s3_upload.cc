@@ -97,7 +97,8 @@ base::Status S3Upload::SendPart() {
                                  .query = fmt::format("partNumber={}&uploadId={}", number,
                                                       EncodeUri(upload_id_, false)),
                                  .headers = {{"content-md5", Md5Base64(part_)}},
-                                 .body = part_}));
+                                 .body = part_,
+                                 .patient = true}));
   const auto etag = answer.headers.find("etag");
   if (etag == answer.headers.end() || etag->second.size() > kEtagMax) {
     return base::Corruption(fmt::format("{} gave part {} no etag", store_.name(), number));
@@ -117,7 +118,8 @@ base::Status S3Upload::Complete() {
   const auto completed = client_.SendForXml({.method = "POST",
                                              .key = options_.key,
                                              .query = "uploadId=" + EncodeUri(upload_id_, false),
-                                             .body = base::AsBytes(list)},
+                                             .body = base::AsBytes(list),
+                                             .patient = true},
                                             "CompleteMultipartUploadResult");
   // An answer that was lost: repeated, there is no such upload any more.
   if (completed.status().code() != base::Code::kNotFound) return completed.status();
@@ -131,8 +133,11 @@ base::Result<uint64_t> S3Upload::Store(uint64_t, bool whole) {
     auto headers = Headers();
     headers.emplace_back("content-md5", Md5Base64(part_));
     stored_ = true;  // perhaps
-    const auto put = client_.Send(
-        {.method = "PUT", .key = options_.key, .headers = std::move(headers), .body = part_});
+    const auto put = client_.Send({.method = "PUT",
+                                   .key = options_.key,
+                                   .headers = std::move(headers),
+                                   .body = part_,
+                                   .patient = true});
     RETURN_IF_ERROR(put.status());
   } else {
     if (!part_.empty()) RETURN_IF_ERROR(SendPart());
