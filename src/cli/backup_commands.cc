@@ -172,7 +172,15 @@ base::Status List(Context& context, const Arguments& arguments) {
                    client->ListBackups(request, context.TimeoutOr(rpc::kLongCallTimeout)));
   Json rows = Json::array();
   for (const auto& backup : answer.backups()) rows.push_back(BackupJson(backup));
-  context.output().Rows("backups", rows, BackupColumns(), "The repository has no such backup.");
+  Json drills = Json::array();
+  for (const auto& drill : answer.drills()) drills.push_back(DrillJson(drill));
+  std::string text = "The repository has no such backup.\n";
+  if (!rows.empty()) text = RenderTable(rows, BackupColumns(), context.output().style());
+  if (!drills.empty()) {
+    text += "\n" + RenderTable(drills, DrillColumns(), context.output().style());
+  }
+  context.output().Document(Json{{"backups", std::move(rows)}, {"drills", std::move(drills)}},
+                            text);
   return {};
 }
 
@@ -220,6 +228,37 @@ base::Status Verify(Context& context, const Arguments& arguments) {
   return {};
 }
 
+base::Status Drill(Context& context, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  v1::DrillBackupRequest request;
+  request.set_database(arguments.database);
+  request.set_repository(AbsoluteLocation(arguments.repository));
+  request.set_id(arguments.id);
+  std::optional<v1::Drill> result;
+  ProgressView view(context.output(), context.env());
+  RETURN_IF_ERROR(client->DrillBackup(request, [&](const v1::DrillBackupResponse& message) {
+    if (message.has_progress()) view.Update(message.progress());
+    if (message.has_result()) result = message.result();
+    return true;
+  }));
+  view.Finish();
+  if (!result) return base::Internal("the server ended the drill without a result");
+  if (!result->good()) {
+    return base::Corruption(
+        fmt::format("backup {} of {} could not be restored on trial: {}\ntake a "
+                    "full backup now: understudy backup run {}",
+                    result->backup(), result->database(), result->message(), result->database()));
+  }
+  context.output().Document(
+      Json{{"drill", DrillJson(*result)}},
+      fmt::format("backup {} of {} can be restored: {} on {} in {}; SQLite finds it whole, and its "
+                  "checksum is the backup's\n",
+                  result->backup(), result->database(), FormatBytes(result->bytes()),
+                  result->server(),
+                  FormatDuration(std::chrono::milliseconds(result->duration_ms()))));
+  return {};
+}
+
 // What happened while a backup ran, from what the servers and the group remember.
 base::Status ExplainBackup(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
@@ -246,12 +285,6 @@ constexpr const char* kHint = "'understudy backup list --repo REPO' shows what a
 
 using Action = base::Status (*)(Context&, const Arguments&);
 
-void AddRepository(CLI::App& app, Arguments& arguments, const std::string& name) {
-  app.add_option(name, arguments.repository,
-                 "repository directory on that server (default: its configured one)")
-      ->type_name("REPO");
-}
-
 Runner DefineRun(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   app.add_option("DB", arguments->database, "the database")->required()->check(DatabaseName());
@@ -270,7 +303,7 @@ Runner DefineRun(CLI::App& app) {
                "is and end well, so that the same command can be scheduled on every server");
   app.add_flag("--explain,--dry-run", arguments->explain,
                "take no backup: show which copy would be read, and why not another");
-  AddRepository(app, *arguments, "--to");
+  AddRepository(app, "--to", arguments->repository);
   AddBackupWait(app, arguments->wait);
   return [arguments](Context& context) { return RunBackup(context, *arguments); };
 }
@@ -293,7 +326,7 @@ Runner DefineExec(CLI::App& app) {
 Runner DefineList(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   app.add_option("DB", arguments->database, "one database (default: all)")->check(DatabaseName());
-  AddRepository(app, *arguments, "--repo");
+  AddRepository(app, "--repo", arguments->repository);
   return [arguments](Context& context) { return List(context, *arguments); };
 }
 
@@ -301,7 +334,7 @@ Runner DefineOne(CLI::App& app, Action action) {
   auto arguments = std::make_shared<Arguments>();
   app.add_option("DB", arguments->database, "the database")->required()->check(DatabaseName());
   app.add_option("ID", arguments->id, "the backup (default: the newest)");
-  AddRepository(app, *arguments, "--repo");
+  AddRepository(app, "--repo", arguments->repository);
   return [arguments, action](Context& context) { return action(context, *arguments); };
 }
 
@@ -340,6 +373,11 @@ Group BackupCommands() {
         .summary = "Read a backup back and check every page of it",
         .example = "understudy backup verify mail --repo /srv/backups",
         .define = [](CLI::App& app) { return DefineOne(app, Verify); },
+        .not_found_hint = kHint},
+       {.name = "drill",
+        .summary = "Restore a backup on trial, let SQLite check it, and record the result",
+        .example = "understudy backup drill mail --repo offsite",
+        .define = [](CLI::App& app) { return DefineOne(app, Drill); },
         .not_found_hint = kHint},
        {.name = "explain",
         .summary = "Tell what happened while a backup ran, and what to do if it failed",

@@ -22,7 +22,9 @@ Group LostCommands();
 Group ScrubCommands();
 Group BackupCommands();
 std::vector<Command> PruneCommands();  // of the group "backup": prune_commands.cc
-Group WriterCommands();                // writers, betest, holds
+Group RepositoryCommands();
+Group ScheduleCommands();
+Group WriterCommands();  // writers, betest, holds
 Group SettingsCommands();
 Group RestoreCommands();
 Group EventCommands();

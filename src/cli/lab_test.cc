@@ -273,7 +273,9 @@ TEST(Lab, DownOfALabWhoseProcessesAreLongGoneForgetsIt) {
   const test::TempDir temp;
   LabState state = SomeLab();
   state.directory = temp.path();
-  state.forwarder = {.pid = ::getpid(), .start_time = 1};  // recycled: must survive
+  // Numbers that were given to somebody else meanwhile, who must survive.
+  state.forwarder = {.pid = ::getpid(), .start_time = 1};
+  state.servers[0].process = {.pid = ::getpid(), .start_time = 1};
   ASSERT_TRUE(SaveLabState(env::PosixEnv(), state).ok());
   auto lab = Lab::Open(env::PosixEnv(), temp.path());
   ASSERT_TRUE(lab.ok());

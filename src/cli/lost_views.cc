@@ -13,8 +13,6 @@
 namespace understudy::cli {
 namespace {
 
-Json TextOrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
 std::string TextOf(const Json& value) {
   return value.is_string() ? Printable(value.get<std::string>()) : std::string();
 }

@@ -10,8 +10,6 @@
 namespace understudy::cli {
 namespace {
 
-Json TextOrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
 Json CopyJson(const v1::CopyStatus& copy) {
   Json row;
   row["server"] = copy.server();
@@ -333,7 +331,34 @@ Json BackupJson(const v1::Backup& backup) {
   row["stored"] = backup.stored_bytes();
   row["checksum"] = TextOrNull(backup.checksum());
   row["repository"] = TextOrNull(backup.repository());
+  row["verification"] = TextOrNull(backup.verification());
+  row["verified"] = TimeJson(backup.verified_ms());
+  row["kept"] = backup.kept();
   return row;
+}
+
+Json DrillJson(const v1::Drill& drill) {
+  Json row;
+  row["database"] = drill.database();
+  row["backup"] = drill.backup();
+  row["at"] = TimeJson(drill.at_ms());
+  row["server"] = drill.server();
+  row["drill"] = drill.good() ? "Good" : "Failed";
+  row["duration_ms"] = drill.duration_ms();
+  row["size"] = drill.bytes();
+  row["message"] = TextOrNull(drill.message());
+  return row;
+}
+
+const std::vector<Column>& DrillColumns() {
+  static const std::vector<Column> kColumns = {{"drill", CellKind::kState},
+                                               {"database"},
+                                               {"backup"},
+                                               {"at"},
+                                               {"server"},
+                                               {"duration_ms", CellKind::kDuration},
+                                               {"size", CellKind::kBytes}};
+  return kColumns;
 }
 
 const std::vector<Column>& BackupColumns() {

@@ -24,6 +24,7 @@ Json DatabaseJson(const v1::Database& database);
 Json StatusJson(const v1::DatabaseStatus& status);
 Json ScrubJson(const v1::ScrubStatus& scrub);
 Json BackupJson(const v1::Backup& backup);
+Json DrillJson(const v1::Drill& drill);
 Json EventJson(const v1::Event& event);
 Json EventJson(const cluster::Event& event);  // of a server's own
 
@@ -31,6 +32,7 @@ const std::vector<Column>& ServerColumns();
 const std::vector<Column>& DatabaseColumns();
 const std::vector<Column>& CopyColumns();
 const std::vector<Column>& BackupColumns();
+const std::vector<Column>& DrillColumns();
 const std::vector<Column>& EventColumns();
 
 struct StatusStyle {

@@ -47,8 +47,6 @@ Json CodeJson(uint32_t number) {
           {"text", backup::VssAdminError(code)}};
 }
 
-Json TextOrNull(const std::string& text) { return text.empty() ? Json() : Json(text); }
-
 Json FailureJson(const v1::WriterFailure& failure) {
   Json json{{"phase", failure.phase()},
             {"state", StateJson(failure.state())},

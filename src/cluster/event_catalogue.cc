@@ -234,6 +234,37 @@ constexpr EventEntry kCatalogue[] = {
      "Often on the same path: `ship.heartbeat` below the device's idle limit; look at the device."},
     {N::kConnectionRestored, "connection restored", "What 2153 said is over.",
      "The server answers again.", ""},
+    {N::kScheduleLate, "schedule is late",
+     "What a schedule says is due for a database, and no server can do it.",
+     "No copy can be backed up by the policy, or its server does not answer; the message says what "
+     "is known.",
+     "`understudy backup run DB --explain` says which copy is eligible and why others are not. It "
+     "is "
+     "begun "
+     "as soon as one is."},
+    {N::kScheduleMadeUp, "schedule made up for",
+     "What a schedule said was begun long after it was due; however often it was missed, it is "
+     "done "
+     "once.",
+     "No server could do it when it was due, or the coordinator was away.", ""},
+    {N::kScheduleFailed, "scheduled run failed",
+     "What a schedule says was begun and has failed. It is tried again after 5 and after 10 "
+     "minutes, "
+     "then when it is due next.",
+     "The message says why; of a backup, 2042 and `understudy writers` say more.",
+     "Mend what it names. `understudy schedule run NAME` tries it at once."},
+    {N::kDrillGood, "restore drill passed",
+     "A backup was restored to a scratch file; SQLite finds it whole, and its checksum is that of "
+     "the backup.",
+     "A schedule, or `understudy backup drill`.", ""},
+    {N::kDrillFailed, "restore drill failed",
+     "A backup could not be restored on trial: it would not help in need.",
+     "Its data is damaged or missing, or the database was damaged when it was backed up; the "
+     "message says which.",
+     "Take a full backup now, then `understudy backup verify` the others. If SQLite finds the "
+     "database itself damaged: `PRAGMA integrity_check` on the active copy."},
+    {N::kBackupsPruned, "backups pruned", "Old backups were removed from a repository.",
+     "A schedule, or `understudy backup prune`; the message says by which rules.", ""},
 };
 
 constexpr bool IsSorted() {

@@ -218,6 +218,12 @@ enum class EventNumber : uint32_t {
   kArchiveNeedsBackup = 2120,
   kArchiveFailed = 2121,
   kArchiveGoesOn = 2122,
+  kScheduleLate = 2180,    // nobody can do what is due
+  kScheduleMadeUp = 2181,  // begun long after it was due
+  kScheduleFailed = 2182,
+  kDrillGood = 2183,
+  kDrillFailed = 2184,
+  kBackupsPruned = 2185,
   kHookFailed = 2060,
   kServerJoined = 2070,
   kServerRemoved = 2071,

@@ -87,6 +87,27 @@ class AdminBackend {
   virtual base::Result<v1::ShowBackupResponse> ShowBackup(const v1::ShowBackupRequest&) = 0;
   virtual base::Status VerifyBackup(const v1::VerifyBackupRequest&, const CallContext&,
                                     const Sender<v1::VerifyBackupResponse>&) = 0;
+  virtual base::Result<v1::PruneBackupsResponse> PruneBackups(const v1::PruneBackupsRequest&) = 0;
+  virtual base::Result<v1::KeepBackupResponse> KeepBackup(const v1::KeepBackupRequest&) = 0;
+  virtual base::Result<v1::ListRepositoriesResponse> AddRepository(
+      const v1::AddRepositoryRequest&) = 0;
+  virtual base::Result<v1::ListRepositoriesResponse> SetRepository(
+      const v1::SetRepositoryRequest&) = 0;
+  virtual base::Result<v1::RemoveRepositoryResponse> RemoveRepository(
+      const v1::RemoveRepositoryRequest&) = 0;
+  virtual base::Result<v1::ListRepositoriesResponse> ListRepositories(
+      const v1::ListRepositoriesRequest&) = 0;
+  virtual base::Result<v1::CheckRepositoryResponse> CheckRepository(
+      const v1::CheckRepositoryRequest&) = 0;
+  virtual base::Result<v1::ListSchedulesResponse> AddSchedule(const v1::AddScheduleRequest&) = 0;
+  virtual base::Result<v1::ListSchedulesResponse> SetSchedule(const v1::SetScheduleRequest&) = 0;
+  virtual base::Result<v1::RemoveScheduleResponse> RemoveSchedule(
+      const v1::RemoveScheduleRequest&) = 0;
+  virtual base::Result<v1::ListSchedulesResponse> ListSchedules(
+      const v1::ListSchedulesRequest&) = 0;
+  virtual base::Result<v1::ListSchedulesResponse> RunSchedule(const v1::RunScheduleRequest&) = 0;
+  virtual base::Status DrillBackup(const v1::DrillBackupRequest&, const CallContext&,
+                                   const Sender<v1::DrillBackupResponse>&) = 0;
   virtual base::Status Events(const v1::EventsRequest&, const CallContext&,
                               const Sender<v1::Event>&) = 0;
 };

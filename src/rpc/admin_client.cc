@@ -260,6 +260,54 @@ base::Result<v1::HoldsResponse> AdminClient::Holds(const v1::HoldsRequest& reque
                                                    base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::Holds, request, timeout);
 }
+base::Result<v1::PruneBackupsResponse> AdminClient::PruneBackups(
+    const v1::PruneBackupsRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::PruneBackups, request, timeout);
+}
+base::Result<v1::KeepBackupResponse> AdminClient::KeepBackup(const v1::KeepBackupRequest& request,
+                                                             base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::KeepBackup, request, timeout);
+}
+base::Result<v1::ListRepositoriesResponse> AdminClient::AddRepository(
+    const v1::AddRepositoryRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::AddRepository, request, timeout);
+}
+base::Result<v1::ListRepositoriesResponse> AdminClient::SetRepository(
+    const v1::SetRepositoryRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::SetRepository, request, timeout);
+}
+base::Result<v1::RemoveRepositoryResponse> AdminClient::RemoveRepository(
+    const v1::RemoveRepositoryRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::RemoveRepository, request, timeout);
+}
+base::Result<v1::ListRepositoriesResponse> AdminClient::ListRepositories(
+    const v1::ListRepositoriesRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::ListRepositories, request, timeout);
+}
+base::Result<v1::CheckRepositoryResponse> AdminClient::CheckRepository(
+    const v1::CheckRepositoryRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::CheckRepository, request, timeout);
+}
+base::Result<v1::ListSchedulesResponse> AdminClient::AddSchedule(
+    const v1::AddScheduleRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::AddSchedule, request, timeout);
+}
+base::Result<v1::ListSchedulesResponse> AdminClient::SetSchedule(
+    const v1::SetScheduleRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::SetSchedule, request, timeout);
+}
+base::Result<v1::RemoveScheduleResponse> AdminClient::RemoveSchedule(
+    const v1::RemoveScheduleRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::RemoveSchedule, request, timeout);
+}
+base::Result<v1::ListSchedulesResponse> AdminClient::ListSchedules(
+    const v1::ListSchedulesRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::ListSchedules, request, timeout);
+}
+base::Result<v1::ListSchedulesResponse> AdminClient::RunSchedule(
+    const v1::RunScheduleRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::RunSchedule, request, timeout);
+}
 base::Result<v1::GetSettingsResponse> AdminClient::GetSettings(
     const v1::GetSettingsRequest& request, base::Duration timeout) {
   return state_->Call(&v1::Admin::Stub::GetSettings, request, timeout);
@@ -314,6 +362,10 @@ base::Result<v1::ShowBackupResponse> AdminClient::ShowBackup(const v1::ShowBacku
 base::Status AdminClient::VerifyBackup(const v1::VerifyBackupRequest& request,
                                        const Receiver<v1::VerifyBackupResponse>& receive) {
   return state_->Drain(&v1::Admin::Stub::VerifyBackup, request, receive);
+}
+base::Status AdminClient::DrillBackup(const v1::DrillBackupRequest& request,
+                                      const Receiver<v1::DrillBackupResponse>& receive) {
+  return state_->Drain(&v1::Admin::Stub::DrillBackup, request, receive);
 }
 
 base::Status AdminClient::Events(const v1::EventsRequest& request,

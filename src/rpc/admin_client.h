@@ -113,6 +113,30 @@ class AdminClient {
                                                         base::Duration timeout);
   base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest& request,
                                         base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::PruneBackupsResponse> PruneBackups(const v1::PruneBackupsRequest& request,
+                                                      base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::KeepBackupResponse> KeepBackup(const v1::KeepBackupRequest& request,
+                                                  base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ListRepositoriesResponse> AddRepository(
+      const v1::AddRepositoryRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ListRepositoriesResponse> SetRepository(
+      const v1::SetRepositoryRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::RemoveRepositoryResponse> RemoveRepository(
+      const v1::RemoveRepositoryRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ListRepositoriesResponse> ListRepositories(
+      const v1::ListRepositoriesRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::CheckRepositoryResponse> CheckRepository(
+      const v1::CheckRepositoryRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ListSchedulesResponse> AddSchedule(const v1::AddScheduleRequest& request,
+                                                      base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ListSchedulesResponse> SetSchedule(const v1::SetScheduleRequest& request,
+                                                      base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::RemoveScheduleResponse> RemoveSchedule(
+      const v1::RemoveScheduleRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ListSchedulesResponse> ListSchedules(
+      const v1::ListSchedulesRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::ListSchedulesResponse> RunSchedule(const v1::RunScheduleRequest& request,
+                                                      base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest& request,
                                                     base::Duration timeout = kCallTimeoutDefault);
   base::Result<v1::GetSettingsResponse> SetSetting(const v1::SetSettingRequest& request,
@@ -138,6 +162,8 @@ class AdminClient {
                                                   base::Duration timeout = kLongCallTimeout);
   base::Status VerifyBackup(const v1::VerifyBackupRequest& request,
                             const Receiver<v1::VerifyBackupResponse>& receive);
+  base::Status DrillBackup(const v1::DrillBackupRequest& request,
+                           const Receiver<v1::DrillBackupResponse>& receive);
   base::Status Events(const v1::EventsRequest& request, const Receiver<v1::Event>& receive);
 
  private:

@@ -184,6 +184,54 @@ class AdminService final : public v1::Admin::Service {
                      v1::HoldsResponse* response) override {
     return Give(backend_.Holds(*request), response);
   }
+  grpc::Status PruneBackups(grpc::ServerContext*, const v1::PruneBackupsRequest* request,
+                            v1::PruneBackupsResponse* response) override {
+    return Give(backend_.PruneBackups(*request), response);
+  }
+  grpc::Status KeepBackup(grpc::ServerContext*, const v1::KeepBackupRequest* request,
+                          v1::KeepBackupResponse* response) override {
+    return Give(backend_.KeepBackup(*request), response);
+  }
+  grpc::Status AddRepository(grpc::ServerContext*, const v1::AddRepositoryRequest* request,
+                             v1::ListRepositoriesResponse* response) override {
+    return Give(backend_.AddRepository(*request), response);
+  }
+  grpc::Status SetRepository(grpc::ServerContext*, const v1::SetRepositoryRequest* request,
+                             v1::ListRepositoriesResponse* response) override {
+    return Give(backend_.SetRepository(*request), response);
+  }
+  grpc::Status RemoveRepository(grpc::ServerContext*, const v1::RemoveRepositoryRequest* request,
+                                v1::RemoveRepositoryResponse* response) override {
+    return Give(backend_.RemoveRepository(*request), response);
+  }
+  grpc::Status ListRepositories(grpc::ServerContext*, const v1::ListRepositoriesRequest* request,
+                                v1::ListRepositoriesResponse* response) override {
+    return Give(backend_.ListRepositories(*request), response);
+  }
+  grpc::Status CheckRepository(grpc::ServerContext*, const v1::CheckRepositoryRequest* request,
+                               v1::CheckRepositoryResponse* response) override {
+    return Give(backend_.CheckRepository(*request), response);
+  }
+  grpc::Status AddSchedule(grpc::ServerContext*, const v1::AddScheduleRequest* request,
+                           v1::ListSchedulesResponse* response) override {
+    return Give(backend_.AddSchedule(*request), response);
+  }
+  grpc::Status SetSchedule(grpc::ServerContext*, const v1::SetScheduleRequest* request,
+                           v1::ListSchedulesResponse* response) override {
+    return Give(backend_.SetSchedule(*request), response);
+  }
+  grpc::Status RemoveSchedule(grpc::ServerContext*, const v1::RemoveScheduleRequest* request,
+                              v1::RemoveScheduleResponse* response) override {
+    return Give(backend_.RemoveSchedule(*request), response);
+  }
+  grpc::Status ListSchedules(grpc::ServerContext*, const v1::ListSchedulesRequest* request,
+                             v1::ListSchedulesResponse* response) override {
+    return Give(backend_.ListSchedules(*request), response);
+  }
+  grpc::Status RunSchedule(grpc::ServerContext*, const v1::RunScheduleRequest* request,
+                           v1::ListSchedulesResponse* response) override {
+    return Give(backend_.RunSchedule(*request), response);
+  }
   grpc::Status GetSettings(grpc::ServerContext*, const v1::GetSettingsRequest* request,
                            v1::GetSettingsResponse* response) override {
     return Give(backend_.GetSettings(*request), response);
@@ -223,6 +271,10 @@ class AdminService final : public v1::Admin::Service {
   grpc::Status VerifyBackup(grpc::ServerContext* context, const v1::VerifyBackupRequest* request,
                             grpc::ServerWriter<v1::VerifyBackupResponse>* writer) override {
     return ToGrpc(backend_.VerifyBackup(*request, ContextOf(context), SenderTo(context, writer)));
+  }
+  grpc::Status DrillBackup(grpc::ServerContext* context, const v1::DrillBackupRequest* request,
+                           grpc::ServerWriter<v1::DrillBackupResponse>* writer) override {
+    return ToGrpc(backend_.DrillBackup(*request, ContextOf(context), SenderTo(context, writer)));
   }
   grpc::Status Events(grpc::ServerContext* context, const v1::EventsRequest* request,
                       grpc::ServerWriter<v1::Event>* writer) override {

@@ -121,6 +121,48 @@ class Backend final : public AdminBackend {
     return NotHere();
   }
   base::Result<v1::HoldsResponse> Holds(const v1::HoldsRequest&) override { return NotHere(); }
+  base::Result<v1::PruneBackupsResponse> PruneBackups(const v1::PruneBackupsRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::KeepBackupResponse> KeepBackup(const v1::KeepBackupRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::ListRepositoriesResponse> AddRepository(
+      const v1::AddRepositoryRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::ListRepositoriesResponse> SetRepository(
+      const v1::SetRepositoryRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::RemoveRepositoryResponse> RemoveRepository(
+      const v1::RemoveRepositoryRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::ListRepositoriesResponse> ListRepositories(
+      const v1::ListRepositoriesRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::CheckRepositoryResponse> CheckRepository(
+      const v1::CheckRepositoryRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::ListSchedulesResponse> AddSchedule(const v1::AddScheduleRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::ListSchedulesResponse> SetSchedule(const v1::SetScheduleRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::RemoveScheduleResponse> RemoveSchedule(
+      const v1::RemoveScheduleRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::ListSchedulesResponse> ListSchedules(const v1::ListSchedulesRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::ListSchedulesResponse> RunSchedule(const v1::RunScheduleRequest&) override {
+    return NotHere();
+  }
   base::Result<v1::GetSettingsResponse> GetSettings(const v1::GetSettingsRequest&) override {
     return NotHere();
   }
@@ -153,6 +195,10 @@ class Backend final : public AdminBackend {
   }
   base::Status VerifyBackup(const v1::VerifyBackupRequest&, const CallContext&,
                             const Sender<v1::VerifyBackupResponse>&) override {
+    return NotHere();
+  }
+  base::Status DrillBackup(const v1::DrillBackupRequest&, const CallContext&,
+                           const Sender<v1::DrillBackupResponse>&) override {
     return NotHere();
   }
   base::Status Events(const v1::EventsRequest&, const CallContext&,

@@ -15,6 +15,8 @@
 //   admin_lag.cc        lagged copies: play-down, extraction   admin_replace.cc  … into the active
 //   copy
 //   admin_restore.cc    a backup's content for the active copy
+//   admin_repositories.cc    the group's repositories   admin_schedules.cc  its schedules
+//   admin_backup_care.cc     pruning, keep marks, restore drills
 //   admin_support.cc    what a report about a problem needs
 //   admin_scrub.cc      scrubbing, and what other servers fetch to repair damage
 // Threading: thread-safe.
@@ -24,6 +26,8 @@
 #include <string>
 
 #include "backup/backup_document.h"
+#include "backup/drill.h"
+#include "backup/prune.h"
 #include "cluster/backup_source.h"
 #include "rpc/admin_backend.h"
 #include "rpc/admin_client.h"
@@ -94,8 +98,18 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::ConfirmResponse> Confirm(const v1::ConfirmRequest&) override;
   base::Result<v1::RebalanceResponse> MoveToPreferred(const std::string& only, bool dry_run,
                                                       bool by_person);
-  // By the group's policy; the same on each server.
-  base::Result<bool> IsArchiveSource(const cluster::DatabaseRecord& record);
+  // Whether this server is the one whose copy is backed up, by `from` or else the group's policy;
+  // the same on each server.
+  base::Result<bool> IsBackupSource(const cluster::DatabaseRecord& record, const std::string& from);
+  // The location of a repository: of a name of the group, of a location, or of the default.
+  base::Result<std::string> RepositoryPath(const std::string& asked);
+  base::Result<backup::DrillRecord> Drill(const std::string& repository,
+                                          const std::string& database, const std::string& id,
+                                          const base::ProgressSink& progress);
+  // Rules of 0 and 0: those of the repository.
+  base::Result<std::vector<backup::PruneDecision>> Prune(const std::string& repository,
+                                                         const std::string& database,
+                                                         const backup::PruneOptions& options);
   base::Result<v1::BackupSessionStatus> BeginBackup(const v1::BeginBackupRequest&) override;
   base::Result<v1::BackupSessionStatus> BackupStatus(const v1::BackupStatusRequest&) override;
   base::Result<v1::BackupSessionStatus> EndBackup(const v1::EndBackupRequest&) override;
@@ -115,6 +129,26 @@ class Admin final : public rpc::AdminBackend {
   base::Result<v1::WaitResponse> Wait(const v1::WaitRequest&, const rpc::CallContext&) override;
   base::Status RunBackup(const v1::RunBackupRequest&, const rpc::CallContext&,
                          const Sender<v1::RunBackupResponse>&) override;
+  base::Result<v1::PruneBackupsResponse> PruneBackups(const v1::PruneBackupsRequest&) override;
+  base::Result<v1::KeepBackupResponse> KeepBackup(const v1::KeepBackupRequest&) override;
+  base::Status DrillBackup(const v1::DrillBackupRequest&, const rpc::CallContext&,
+                           const Sender<v1::DrillBackupResponse>&) override;
+  base::Result<v1::ListRepositoriesResponse> AddRepository(
+      const v1::AddRepositoryRequest&) override;
+  base::Result<v1::ListRepositoriesResponse> SetRepository(
+      const v1::SetRepositoryRequest&) override;
+  base::Result<v1::RemoveRepositoryResponse> RemoveRepository(
+      const v1::RemoveRepositoryRequest&) override;
+  base::Result<v1::ListRepositoriesResponse> ListRepositories(
+      const v1::ListRepositoriesRequest&) override;
+  base::Result<v1::CheckRepositoryResponse> CheckRepository(
+      const v1::CheckRepositoryRequest&) override;
+  base::Result<v1::ListSchedulesResponse> AddSchedule(const v1::AddScheduleRequest&) override;
+  base::Result<v1::ListSchedulesResponse> SetSchedule(const v1::SetScheduleRequest&) override;
+  base::Result<v1::RemoveScheduleResponse> RemoveSchedule(
+      const v1::RemoveScheduleRequest&) override;
+  base::Result<v1::ListSchedulesResponse> ListSchedules(const v1::ListSchedulesRequest&) override;
+  base::Result<v1::ListSchedulesResponse> RunSchedule(const v1::RunScheduleRequest&) override;
   base::Result<v1::ListBackupsResponse> ListBackups(const v1::ListBackupsRequest&) override;
   base::Result<v1::ShowBackupResponse> ShowBackup(const v1::ShowBackupRequest&) override;
   base::Status VerifyBackup(const v1::VerifyBackupRequest&, const rpc::CallContext&,
@@ -205,7 +239,11 @@ class Admin final : public rpc::AdminBackend {
   base::Status FinishFollowed(rpc::AdminClient& client, const v1::BackupSessionStatus& status,
                               const v1::RunBackupRequest& request,
                               const Sender<v1::RunBackupResponse>& send);
-  base::Result<std::string> RepositoryPath(const std::string& asked);
+  base::Result<cluster::RepositoryRecord> FindRepository(const std::string& name);
+  base::Status CheckRecord(const cluster::RepositoryRecord& record);
+  base::Result<cluster::ScheduleRecord> ToRecord(const v1::Schedule& schedule);
+  base::Status CheckSchedule(const cluster::ScheduleRecord& record);
+  v1::RepositoryCheck CheckRepositoryHere(const std::string& location);
   void AwaitSettings(const cluster::GroupSettings& settings);
 
   const ServerContext context_;

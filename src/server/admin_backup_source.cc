@@ -113,9 +113,14 @@ base::Result<Admin::ChosenSource> Admin::ChooseBackupSource(const std::string& d
   return chosen;
 }
 
-base::Result<bool> Admin::IsArchiveSource(const cluster::DatabaseRecord& record) {
+base::Result<bool> Admin::IsBackupSource(const cluster::DatabaseRecord& record,
+                                         const std::string& from) {
   KnownGroup group(context_, cache_);
-  ASSIGN_OR_RETURN(const cluster::SourcePolicy policy, PolicyOf("", group));
+  ASSIGN_OR_RETURN(const cluster::SourcePolicy policy, PolicyOf(from, group));
+  if (NamesOneCopy(policy)) {
+    const bool active = policy[0].kind == cluster::SourceItem::Kind::kActive;
+    return (active ? record.active : policy[0].server) == context_.server;
+  }
   ASSIGN_OR_RETURN(std::vector<cluster::SourceView> views, SourceViews(record, group));
   // Every server is to come to the same answer.
   for (cluster::SourceView& view : views) view.here = false;

@@ -8,7 +8,6 @@
 #include "rpc/protocol.h"
 #include "server/admin.h"
 #include "server/backup_messages.h"
-#include "store/location.h"
 
 namespace understudy::server {
 namespace {
@@ -38,19 +37,6 @@ base::Result<backup::BackupDocument> FindBackup(const backup::Repository& reposi
 }
 
 }  // namespace
-
-base::Result<std::string> Admin::RepositoryPath(const std::string& asked) {
-  const std::string path = asked.empty() ? context_.settings.Get().backup.repository : asked;
-  if (path.empty()) {
-    return base::InvalidArgument(
-        "no repository is named and backup.repository is not set\nname one with --to or --repo, or "
-        "set backup.repository in the configuration");
-  }
-  if (path[0] != '/' && !store::IsBucket(path)) {
-    return base::InvalidArgument(fmt::format("the repository path {} must be absolute", path));
-  }
-  return path;
-}
 
 base::Status Admin::RunBackup(const v1::RunBackupRequest& request, const rpc::CallContext& call,
                               const Sender<v1::RunBackupResponse>& send) {
@@ -119,8 +105,13 @@ base::Result<v1::ListBackupsResponse> Admin::ListBackups(const v1::ListBackupsRe
   for (const std::string& database : databases) {
     ASSIGN_OR_RETURN(const backup::BackupList list, repository->List(database));
     for (const backup::BackupDocument& document : list.backups) {
-      *response.add_backups() = ToProto(document, path);
+      v1::Backup* to = response.add_backups();
+      *to = ToProto(document, path);
+      to->set_kept(list.kept.contains(document.id));
     }
+    ASSIGN_OR_RETURN(const std::vector<backup::DrillRecord> drills,
+                     backup::ListDrills(*repository, database));
+    for (const backup::DrillRecord& drill : drills) *response.add_drills() = ToProto(drill);
     for (const backup::UnreadableDocument& unreadable : list.unreadable) {
       v1::Backup* to = response.add_backups();
       to->set_id(env::BaseNameOf(unreadable.path));

@@ -47,8 +47,9 @@ base::Result<v1::SupportFactsResponse> Admin::SupportFacts(const v1::SupportFact
   AddFact(response, "descriptors", CountOf(env, "/proc/self/fd"));
   AddFact(response, "threads", CountOf(env, "/proc/self/task"));
   AddSpace(env, "data_dir", config.server.data_dir, response);
-  if (!config.backup.repository.empty() && !store::IsBucket(config.backup.repository)) {
-    AddSpace(env, "repository", config.backup.repository, response);
+  const base::Result<store::Location> place = store::ParseLocation(config.backup.repository);
+  if (place.ok() && place->directory.starts_with('/')) {
+    AddSpace(env, "repository", place->directory, response);
   }
   for (const char* path :
        {"/proc/self/status", "/proc/loadavg", "/proc/sys/net/ipv4/tcp_keepalive_time",

@@ -76,7 +76,7 @@ bool ArchiveWatch::IsDue(const cluster::DatabaseRecord& record, Entry& entry) {
   entry.next = now + record.archive_interval;
   if (now >= entry.choose) {
     entry.choose = now + kChooseInterval;
-    const base::Result<bool> ours = parts_.admin.IsArchiveSource(record);
+    const base::Result<bool> ours = parts_.admin.IsBackupSource(record, "");
     // Without the coordinator it stays as it was: a state more does no harm.
     if (ours.ok()) entry.ours = *ours;
   }
@@ -85,12 +85,7 @@ bool ArchiveWatch::IsDue(const cluster::DatabaseRecord& record, Entry& entry) {
 }
 
 base::Status ArchiveWatch::Open(const std::string& database, Entry& entry) {
-  const std::string path = context_.settings.Get().backup.repository;
-  if (path.empty()) {
-    return base::InvalidArgument(
-        "backup.repository is not set on this server\nset it to a directory that all servers with "
-        "a copy share, or do without the archive: --archive-interval 0s");
-  }
+  ASSIGN_OR_RETURN(const std::string path, parts_.admin.RepositoryPath(""));
   if (entry.writer != nullptr && entry.path == path) return {};
   entry.writer.reset();
   ASSIGN_OR_RETURN(entry.repository, backup::Repository::OpenOrCreate(context_.env, path));

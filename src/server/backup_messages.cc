@@ -27,6 +27,21 @@ v1::Backup ToProto(const backup::BackupDocument& document, const std::string& re
   to.set_repository(repository);
   to.set_base(document.base);
   to.set_commit_ms(document.commit_time.unix_ms);
+  to.set_verification(std::string(backup::VerificationStateName(document.verification.state)));
+  to.set_verified_ms(document.verification.at.unix_ms);
+  return to;
+}
+
+v1::Drill ToProto(const backup::DrillRecord& drill) {
+  v1::Drill to;
+  to.set_database(drill.database);
+  to.set_backup(drill.backup);
+  to.set_at_ms(drill.at.unix_ms);
+  to.set_server(drill.server);
+  to.set_good(drill.good);
+  to.set_message(drill.message);
+  to.set_bytes(drill.bytes);
+  to.set_duration_ms(static_cast<int64_t>(drill.duration_ms));
   return to;
 }
 

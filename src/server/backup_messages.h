@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backup/backup_document.h"
+#include "backup/drill.h"
 #include "base/progress.h"
 #include "base/time.h"
 #include "env/env.h"
@@ -14,6 +15,7 @@
 namespace understudy::server {
 
 v1::Backup ToProto(const backup::BackupDocument& document, const std::string& repository);
+v1::Drill ToProto(const backup::DrillRecord& drill);
 void FillProgress(const base::Progress& progress, v1::ProgressUpdate* to);
 
 inline constexpr base::Duration kProgressInterval = std::chrono::milliseconds(200);

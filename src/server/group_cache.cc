@@ -3,6 +3,9 @@
 
 #include <utility>
 
+#include "base/diag.h"
+#include "cluster/backup_plans.h"
+
 namespace understudy::server {
 
 void GroupCache::BeginRound() {
@@ -19,6 +22,10 @@ void GroupCache::Note(std::string_view changed_key) {
   servers_changed_ = servers_changed_ || changed_key.starts_with(Registry::kServersPrefix) ||
                      changed_key.starts_with(Registry::kAlivePrefix);
   statuses_changed_ = statuses_changed_ || changed_key.starts_with(Registry::kStatusPrefix);
+  using cluster::BackupPlans;
+  plans_changed_ = plans_changed_ || changed_key.starts_with(BackupPlans::kRepositoriesPrefix) ||
+                   changed_key.starts_with(BackupPlans::kSchedulesPrefix) ||
+                   changed_key.starts_with(BackupPlans::kRunsPrefix);
 }
 
 void GroupCache::NoteAll() { group_changed_ = servers_changed_ = statuses_changed_ = true; }
@@ -51,11 +58,26 @@ base::Status GroupCache::Refresh(cluster::Registry& registry) {
     next_statuses_ = now + kStatusInterval;
     FollowEnds(now);
   }
+  if (plans_changed_) RETURN_IF_ERROR(RefreshPlans(registry));
   std::shared_ptr<const web::GroupView> view;
   if (std::exchange(view_changed_, false)) view = std::make_shared<const web::GroupView>(next_);
   base::MutexLock lock(mutex_);
   if (view != nullptr) view_ = std::move(view);
   answered_ = now;
+  return {};
+}
+
+// What cannot be understood of them, of a newer version, must not hide who is active.
+base::Status GroupCache::RefreshPlans(cluster::Registry& registry) {
+  base::Result<cluster::PlansView> plans = cluster::BackupPlans(registry.coordinator()).Read();
+  if (!plans.ok() && plans.status().code() != base::Code::kCorruption) return plans.status();
+  plans_changed_ = false;
+  if (!plans.ok()) {
+    base::Diag(base::DiagLevel::kWarning, "cluster", plans.status().message());
+    return {};
+  }
+  next_.plans = std::move(*plans);
+  view_changed_ = true;
   return {};
 }
 

@@ -54,6 +54,7 @@ class GroupCache {
     Freshness freshness{base::Duration::max()};  // published when it changes: silence is no age
   };
 
+  base::Status RefreshPlans(cluster::Registry& registry);
   void FollowEnds(base::SteadyTime now) EXCLUDES_LOCK(mutex_);
 
   env::Env& env_;
@@ -63,6 +64,7 @@ class GroupCache {
   bool group_changed_ = true;
   bool servers_changed_ = true;
   bool statuses_changed_ = true;
+  bool plans_changed_ = true;
   bool view_changed_ = true;
   base::SteadyTime next_statuses_{};
 

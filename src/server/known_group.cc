@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "cluster/backup_plans.h"
+
 namespace understudy::server {
 
 using cluster::DatabaseRecord;
@@ -29,8 +31,13 @@ KnownGroup::KnownGroup(const ServerContext& context, const GroupCache& cache)
 
 template <typename T>
 base::Result<T> KnownGroup::Read(base::Result<T> (Registry::*ask)(), T web::GroupView::* known) {
+  return ReadWith([&] { return (context_.registry.*ask)(); }, known);
+}
+
+template <typename T, typename Ask>
+base::Result<T> KnownGroup::ReadWith(const Ask& ask, T web::GroupView::* known) {
   if (away_.ok()) {
-    base::Result<T> answer = (context_.registry.*ask)();
+    base::Result<T> answer = ask();
     if (answer.ok() || !IsAway(answer.status())) return answer;
     away_ = answer.status();
   }
@@ -67,6 +74,11 @@ base::Result<std::set<std::string>> KnownGroup::Maintenance() {
 
 base::Result<cluster::GroupSettings> KnownGroup::Settings() {
   return Read(&Registry::Settings, &web::GroupView::settings);
+}
+
+base::Result<cluster::PlansView> KnownGroup::Plans() {
+  return ReadWith([&] { return cluster::BackupPlans(context_.registry.coordinator()).Read(); },
+                  &web::GroupView::plans);
 }
 
 int64_t KnownGroup::silence_ms() const {

@@ -36,6 +36,7 @@ class KnownGroup {
   base::Result<std::vector<cluster::CopyStatusRecord>> Statuses();
   base::Result<std::set<std::string>> Maintenance();
   base::Result<cluster::GroupSettings> Settings();
+  base::Result<cluster::PlansView> Plans();
 
   // Why the coordinator is not asked (any more); OK: everything is as it is now.
   const base::Status& away() const { return away_; }
@@ -45,6 +46,8 @@ class KnownGroup {
  private:
   template <typename T>
   base::Result<T> Read(base::Result<T> (cluster::Registry::*ask)(), T web::GroupView::* known);
+  template <typename T, typename Ask>
+  base::Result<T> ReadWith(const Ask& ask, T web::GroupView::* known);
 
   const ServerContext& context_;
   const GroupCache& cache_;

@@ -85,6 +85,8 @@ void Server::Start() {
   failsafe_.emplace(context_, host_, cache_);
   rebalance_.emplace(context_, admin_);
   archive_.emplace(context_, ArchiveWatch::Parts{host_, cache_, admin_, backups_});
+  schedule_.emplace(context_,
+                    ScheduleWatch::Parts{cache_, admin_, backups_, cluster::InstanceOf(self_)});
   if (options_.tls != nullptr) keeper_.emplace(context_, members_, options_.removed);
   events_.Add(EventNumber::kServerStarted, Severity::kInfo, "",
               fmt::format("server {} started, version {}, at {}", self_.name, self_.version,
@@ -101,6 +103,7 @@ void Server::Stop(const std::function<void()>& close_doors) {
   if (keeper_) keeper_->Stop();
   rebalance_->Stop();
   archive_->Stop();
+  schedule_->Stop();
   failover_->Stop();
   failsafe_->Stop();
   scrub_.Stop();

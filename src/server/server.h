@@ -22,6 +22,7 @@
 #include "server/log_rules.h"
 #include "server/members.h"
 #include "server/rebalance_watch.h"
+#include "server/schedule_watch.h"
 #include "server/ship_sessions.h"
 #include "server/web_status.h"
 
@@ -94,6 +95,7 @@ class Server {
   std::optional<Failsafe> failsafe_;
   std::optional<RebalanceWatch> rebalance_;
   std::optional<ArchiveWatch> archive_;
+  std::optional<ScheduleWatch> schedule_;
   std::optional<CertificateKeeper> keeper_;
 };
 

@@ -15,6 +15,7 @@
 
 #include "base/ids.h"
 #include "base/time.h"
+#include "cluster/backup_plan_records.h"
 #include "cluster/group_settings.h"
 #include "cluster/records.h"
 
@@ -60,6 +61,7 @@ struct GroupView {
   bool paused = false;                // nothing is moved without a person
   bool failsafe = false;              // server/failsafe.h
   cluster::GroupSettings settings;
+  cluster::PlansView plans;  // repositories and schedules
 
   const cluster::DatabaseRecord* FindDatabase(std::string_view name) const;
 };

@@ -205,8 +205,45 @@ def check_group(understudy, directory, endpoint):
         assert sqlite3.connect(database).execute(count).fetchone() == (200,)
         assert len(json.loads(run("backup", "list", "shop", "--repo", location, "-o", "json"))["backups"]) == 3
         print("a group's backups in a bucket: taken, listed, verified, restored to a file and in place")
+        check_encryption(run, directory, location.replace("/group?", "/sealed?"))
     finally:
         run("lab", "down")
+
+
+def check_encryption(run, directory, location):
+    """A repository with a name and a key: nobody without the key reads it, and with it everything goes as before."""
+    key, output = os.path.join(directory, "backup.key"), os.path.join(directory, "unsealed.db")
+    made = json.loads(run("repository", "make-key", key, "-o", "json"))
+    assert os.stat(key).st_mode & 0o777 == 0o600
+    run("repository", "add", "sealed", location, "--key", key, "--rate", "200MiB", "--keep-full", "1")
+    run("backup", "run", "shop", "--to", "sealed")
+    run("backup", "run", "shop", "--to", "sealed", "--type", "incremental")
+    run("backup", "run", "shop", "--to", "sealed")
+    assert json.loads(run("backup", "prune", "shop", "--repo", "sealed", "-o", "json"))["removed"] == 2
+    run("backup", "verify", "shop", "--repo", "sealed")
+    assert json.loads(run("backup", "drill", "shop", "--repo", "sealed", "-o", "json"))["drill"]["drill"] == "Good"
+    run("restore", "--repo", "sealed", "--db", "shop", "--output", output, "--check")
+    try:
+        run("restore", "--repo", location, "--db", "shop", "--output", output, "--force")
+        raise RuntimeError("it was read without the key")
+    except AssertionError as refused:
+        assert f"is encrypted with the key {made['key']}" in str(refused), refused
+    os.chmod(key, 0o644)
+    try:
+        run("backup", "list", "shop", "--repo", "sealed")
+        raise RuntimeError("others can read the key")
+    except AssertionError as refused:
+        assert "chmod 600" in str(refused), refused
+    sealed = clear = 0
+    for folder, _, names in os.walk(os.path.join(directory, "data", BUCKET, "sealed")):
+        for name in names:
+            if not name.endswith("._S3rver_object"):
+                continue
+            with open(os.path.join(folder, name), "rb") as stored:
+                is_sealed = stored.read(8) == b"USSEAL1\n"
+            sealed, clear = sealed + is_sealed, clear + (not is_sealed)
+    assert sealed > 4 and clear == 1, (sealed, clear)
+    print(f"an encrypted repository: {sealed} objects sealed, its mark in the clear; refused without the key")
 
 
 def main():
