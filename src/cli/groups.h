@@ -27,6 +27,8 @@ Group ScheduleCommands();
 Group WriterCommands();  // writers, betest, holds
 Group SettingsCommands();
 Group RestoreCommands();
+Group DiagnoseCommands();
+Group RecoveryCommands();
 Group EventCommands();
 Group LogCommands();
 Group LabCommands();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "cli/difference_views.h"
 #include "cli/human.h"
 #include "cli/text_width.h"
 #include "cli/views.h"
@@ -21,55 +22,12 @@ Json PositionJson(const v1::Position& position) {
   return Json{{"term", position.term()}, {"seq", position.seq()}};
 }
 
-// {"id": "7", "word": "'lost'"}; null when there is no such row.
-Json ValuesJson(const google::protobuf::RepeatedPtrField<std::string>& columns,
-                const google::protobuf::RepeatedPtrField<std::string>& values) {
-  if (values.empty()) return nullptr;
-  Json row = Json::object();
-  for (int i = 0; i < std::min(columns.size(), values.size()); ++i) row[columns[i]] = values[i];
-  return row;
-}
-
-Json TableJson(const v1::TableDifference& table) {
-  Json row;
-  row["table"] = table.table();
-  row["only_in_bundle"] = table.only_in_bundle();
-  row["only_in_copy"] = table.only_in_copy();
-  row["changed"] = table.changed();
-  row["not_compared"] = TextOrNull(table.not_compared());
-  row["rows"] = Json::array();
-  for (const v1::RowDifference& difference : table.rows()) {
-    row["rows"].push_back(Json{{"kind", difference.kind()},
-                               {"bundle", ValuesJson(table.columns(), difference.bundle())},
-                               {"copy", ValuesJson(table.columns(), difference.copy())}});
-  }
-  return row;
-}
-
 const std::vector<Column>& RecordColumns() {
   static const std::vector<Column> kColumns = {
       {"term", CellKind::kNumber},  {"first", CellKind::kNumber},
       {"last", CellKind::kNumber},  {"committed"},
       {"pages", CellKind::kNumber}, {"size", CellKind::kBytes}};
   return kColumns;
-}
-
-std::string RenderRow(const Json& row) {
-  const bool in_bundle = !row["bundle"].is_null();
-  const Json& values = in_bundle ? row["bundle"] : row["copy"];
-  std::vector<std::string> fields;
-  for (const auto& [column, value] : values.items()) {
-    const std::string literal = TextOf(value);
-    if (row["kind"] != "changed") {
-      fields.push_back(fmt::format("{}={}", Printable(column), literal));
-      continue;
-    }
-    const Json now = row["copy"].is_object() ? row["copy"].value(column, Json("")) : Json("");
-    fields.push_back(
-        now == value ? fmt::format("{}={}", Printable(column), literal)
-                     : fmt::format("{}={} (copy: {})", Printable(column), literal, TextOf(now)));
-  }
-  return fmt::format("  {:<14}  {}\n", TextOf(row["kind"]), fmt::join(fields, ", "));
 }
 
 std::string RenderDifferences(const Json& lost) {
@@ -84,19 +42,7 @@ std::string RenderDifferences(const Json& lost) {
                                  where, lost["compared_at"]["term"].get<uint64_t>(),
                                  lost["compared_at"]["seq"].get<uint64_t>(), kLostNote);
   if (lost["differences"].empty()) text += "No row differs.\n";
-  for (const Json& table : lost["differences"]) {
-    const std::string name = TextOf(table["table"]);
-    if (!table["not_compared"].is_null()) {
-      text += fmt::format("table {}: not compared: {}\n", name, TextOf(table["not_compared"]));
-      continue;
-    }
-    text += fmt::format("table {}: {} rows only in the bundle, {} only in the copy, {} changed\n",
-                        name, FormatCount(table["only_in_bundle"].get<uint64_t>()),
-                        FormatCount(table["only_in_copy"].get<uint64_t>()),
-                        FormatCount(table["changed"].get<uint64_t>()));
-    for (const Json& row : table["rows"]) text += RenderRow(row);
-  }
-  return text;
+  return text + RenderTables(lost["differences"], "bundle");
 }
 
 }  // namespace

@@ -234,6 +234,11 @@ constexpr EventEntry kCatalogue[] = {
      "Often on the same path: `ship.heartbeat` below the device's idle limit; look at the device."},
     {N::kConnectionRestored, "connection restored", "What 2153 said is over.",
      "The server answers again.", ""},
+    {N::kRecoveryCreated, "recovery database created",
+     "The content of a backup lies beside the live database, in a file of its own.",
+     "`understudy recovery create`.", ""},
+    {N::kRecoveryRemoved, "recovery database removed", "A recovery database was deleted.",
+     "`understudy recovery remove`.", ""},
     {N::kScheduleLate, "schedule is late",
      "What a schedule says is due for a database, and no server can do it.",
      "No copy can be backed up by the policy, or its server does not answer; the message says what "

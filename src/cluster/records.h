@@ -191,6 +191,8 @@ enum class EventNumber : uint32_t {
   kPlayDownEnded = 2028,
   kCopyExtracted = 2029,
   kContentReplaced = 2037,
+  kRecoveryCreated = 2170,
+  kRecoveryRemoved = 2171,
   kSeedStarted = 2030,
   kSeedCompleted = 2031,
   kSeedFailed = 2032,

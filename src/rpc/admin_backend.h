@@ -108,6 +108,16 @@ class AdminBackend {
   virtual base::Result<v1::ListSchedulesResponse> RunSchedule(const v1::RunScheduleRequest&) = 0;
   virtual base::Status DrillBackup(const v1::DrillBackupRequest&, const CallContext&,
                                    const Sender<v1::DrillBackupResponse>&) = 0;
+  virtual base::Status DiagnoseNetwork(const v1::DiagnoseNetworkRequest&, const CallContext&,
+                                       const Sender<v1::DiagnoseNetworkResponse>&) = 0;
+  virtual base::Result<v1::ProbeResponse> Probe(const v1::ProbeRequest&) = 0;
+  virtual base::Status CreateRecovery(const v1::CreateRecoveryRequest&, const CallContext&,
+                                      const Sender<v1::CreateRecoveryResponse>&) = 0;
+  virtual base::Result<v1::ListRecoveriesResponse> ListRecoveries(
+      const v1::ListRecoveriesRequest&) = 0;
+  virtual base::Result<v1::DiffRecoveryResponse> DiffRecovery(const v1::DiffRecoveryRequest&) = 0;
+  virtual base::Result<v1::RemoveRecoveryResponse> RemoveRecovery(
+      const v1::RemoveRecoveryRequest&) = 0;
   virtual base::Status Events(const v1::EventsRequest&, const CallContext&,
                               const Sender<v1::Event>&) = 0;
 };

@@ -363,6 +363,30 @@ base::Status AdminClient::VerifyBackup(const v1::VerifyBackupRequest& request,
                                        const Receiver<v1::VerifyBackupResponse>& receive) {
   return state_->Drain(&v1::Admin::Stub::VerifyBackup, request, receive);
 }
+base::Status AdminClient::CreateRecovery(const v1::CreateRecoveryRequest& request,
+                                         const Receiver<v1::CreateRecoveryResponse>& receive) {
+  return state_->Drain(&v1::Admin::Stub::CreateRecovery, request, receive);
+}
+base::Result<v1::ListRecoveriesResponse> AdminClient::ListRecoveries(
+    const v1::ListRecoveriesRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::ListRecoveries, request, timeout);
+}
+base::Result<v1::DiffRecoveryResponse> AdminClient::DiffRecovery(
+    const v1::DiffRecoveryRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::DiffRecovery, request, timeout);
+}
+base::Result<v1::RemoveRecoveryResponse> AdminClient::RemoveRecovery(
+    const v1::RemoveRecoveryRequest& request, base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::RemoveRecovery, request, timeout);
+}
+base::Status AdminClient::DiagnoseNetwork(const v1::DiagnoseNetworkRequest& request,
+                                          const Receiver<v1::DiagnoseNetworkResponse>& receive) {
+  return state_->Drain(&v1::Admin::Stub::DiagnoseNetwork, request, receive);
+}
+base::Result<v1::ProbeResponse> AdminClient::Probe(const v1::ProbeRequest& request,
+                                                   base::Duration timeout) {
+  return state_->Call(&v1::Admin::Stub::Probe, request, timeout);
+}
 base::Status AdminClient::DrillBackup(const v1::DrillBackupRequest& request,
                                       const Receiver<v1::DrillBackupResponse>& receive) {
   return state_->Drain(&v1::Admin::Stub::DrillBackup, request, receive);

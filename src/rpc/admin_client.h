@@ -162,6 +162,18 @@ class AdminClient {
                                                   base::Duration timeout = kLongCallTimeout);
   base::Status VerifyBackup(const v1::VerifyBackupRequest& request,
                             const Receiver<v1::VerifyBackupResponse>& receive);
+  base::Status CreateRecovery(const v1::CreateRecoveryRequest& request,
+                              const Receiver<v1::CreateRecoveryResponse>& receive);
+  base::Result<v1::ListRecoveriesResponse> ListRecoveries(
+      const v1::ListRecoveriesRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::DiffRecoveryResponse> DiffRecovery(const v1::DiffRecoveryRequest& request,
+                                                      base::Duration timeout = kCallTimeoutDefault);
+  base::Result<v1::RemoveRecoveryResponse> RemoveRecovery(
+      const v1::RemoveRecoveryRequest& request, base::Duration timeout = kCallTimeoutDefault);
+  base::Status DiagnoseNetwork(const v1::DiagnoseNetworkRequest& request,
+                               const Receiver<v1::DiagnoseNetworkResponse>& receive);
+  base::Result<v1::ProbeResponse> Probe(const v1::ProbeRequest& request,
+                                        base::Duration timeout = kCallTimeoutDefault);
   base::Status DrillBackup(const v1::DrillBackupRequest& request,
                            const Receiver<v1::DrillBackupResponse>& receive);
   base::Status Events(const v1::EventsRequest& request, const Receiver<v1::Event>& receive);

@@ -272,6 +272,33 @@ class AdminService final : public v1::Admin::Service {
                             grpc::ServerWriter<v1::VerifyBackupResponse>* writer) override {
     return ToGrpc(backend_.VerifyBackup(*request, ContextOf(context), SenderTo(context, writer)));
   }
+  grpc::Status CreateRecovery(grpc::ServerContext* context,
+                              const v1::CreateRecoveryRequest* request,
+                              grpc::ServerWriter<v1::CreateRecoveryResponse>* writer) override {
+    return ToGrpc(backend_.CreateRecovery(*request, ContextOf(context), SenderTo(context, writer)));
+  }
+  grpc::Status ListRecoveries(grpc::ServerContext*, const v1::ListRecoveriesRequest* request,
+                              v1::ListRecoveriesResponse* response) override {
+    return Give(backend_.ListRecoveries(*request), response);
+  }
+  grpc::Status DiffRecovery(grpc::ServerContext*, const v1::DiffRecoveryRequest* request,
+                            v1::DiffRecoveryResponse* response) override {
+    return Give(backend_.DiffRecovery(*request), response);
+  }
+  grpc::Status RemoveRecovery(grpc::ServerContext*, const v1::RemoveRecoveryRequest* request,
+                              v1::RemoveRecoveryResponse* response) override {
+    return Give(backend_.RemoveRecovery(*request), response);
+  }
+  grpc::Status DiagnoseNetwork(grpc::ServerContext* context,
+                               const v1::DiagnoseNetworkRequest* request,
+                               grpc::ServerWriter<v1::DiagnoseNetworkResponse>* writer) override {
+    return ToGrpc(
+        backend_.DiagnoseNetwork(*request, ContextOf(context), SenderTo(context, writer)));
+  }
+  grpc::Status Probe(grpc::ServerContext*, const v1::ProbeRequest* request,
+                     v1::ProbeResponse* response) override {
+    return Give(backend_.Probe(*request), response);
+  }
   grpc::Status DrillBackup(grpc::ServerContext* context, const v1::DrillBackupRequest* request,
                            grpc::ServerWriter<v1::DrillBackupResponse>* writer) override {
     return ToGrpc(backend_.DrillBackup(*request, ContextOf(context), SenderTo(context, writer)));

@@ -197,6 +197,26 @@ class Backend final : public AdminBackend {
                             const Sender<v1::VerifyBackupResponse>&) override {
     return NotHere();
   }
+  base::Status CreateRecovery(const v1::CreateRecoveryRequest&, const CallContext&,
+                              const Sender<v1::CreateRecoveryResponse>&) override {
+    return NotHere();
+  }
+  base::Result<v1::ListRecoveriesResponse> ListRecoveries(
+      const v1::ListRecoveriesRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::DiffRecoveryResponse> DiffRecovery(const v1::DiffRecoveryRequest&) override {
+    return NotHere();
+  }
+  base::Result<v1::RemoveRecoveryResponse> RemoveRecovery(
+      const v1::RemoveRecoveryRequest&) override {
+    return NotHere();
+  }
+  base::Status DiagnoseNetwork(const v1::DiagnoseNetworkRequest&, const CallContext&,
+                               const Sender<v1::DiagnoseNetworkResponse>&) override {
+    return NotHere();
+  }
+  base::Result<v1::ProbeResponse> Probe(const v1::ProbeRequest&) override { return NotHere(); }
   base::Status DrillBackup(const v1::DrillBackupRequest&, const CallContext&,
                            const Sender<v1::DrillBackupResponse>&) override {
     return NotHere();

@@ -16,12 +16,15 @@
 //   copy
 //   admin_restore.cc    a backup's content for the active copy
 //   admin_repositories.cc    the group's repositories   admin_schedules.cc  its schedules
+//   admin_recovery.cc        recovery databases
+//   admin_diagnose.cc        what the path to other servers is like
 //   admin_backup_care.cc     pruning, keep marks, restore drills
 //   admin_support.cc    what a report about a problem needs
 //   admin_scrub.cc      scrubbing, and what other servers fetch to repair damage
 // Threading: thread-safe.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -41,6 +44,7 @@
 #include "server/point_in_time.h"
 #include "server/restore_turns.h"
 #include "server/scrub_service.h"
+#include "sqlite/row_difference.h"
 
 namespace understudy::server {
 
@@ -149,6 +153,16 @@ class Admin final : public rpc::AdminBackend {
       const v1::RemoveScheduleRequest&) override;
   base::Result<v1::ListSchedulesResponse> ListSchedules(const v1::ListSchedulesRequest&) override;
   base::Result<v1::ListSchedulesResponse> RunSchedule(const v1::RunScheduleRequest&) override;
+  base::Status CreateRecovery(const v1::CreateRecoveryRequest&, const rpc::CallContext&,
+                              const Sender<v1::CreateRecoveryResponse>&) override;
+  base::Result<v1::ListRecoveriesResponse> ListRecoveries(
+      const v1::ListRecoveriesRequest&) override;
+  base::Result<v1::DiffRecoveryResponse> DiffRecovery(const v1::DiffRecoveryRequest&) override;
+  base::Result<v1::RemoveRecoveryResponse> RemoveRecovery(
+      const v1::RemoveRecoveryRequest&) override;
+  base::Status DiagnoseNetwork(const v1::DiagnoseNetworkRequest&, const rpc::CallContext&,
+                               const Sender<v1::DiagnoseNetworkResponse>&) override;
+  base::Result<v1::ProbeResponse> Probe(const v1::ProbeRequest&) override;
   base::Result<v1::ListBackupsResponse> ListBackups(const v1::ListBackupsRequest&) override;
   base::Result<v1::ShowBackupResponse> ShowBackup(const v1::ShowBackupRequest&) override;
   base::Status VerifyBackup(const v1::VerifyBackupRequest&, const rpc::CallContext&,
@@ -214,6 +228,15 @@ class Admin final : public rpc::AdminBackend {
   base::Result<LostBundle> LostHere(const v1::LostName& name);
   base::Status CompareWithCopy(const LostBundle& bundle, uint32_t rows_max,
                                v1::ShowLostResponse& to);
+  // Of the copy of that database here; at: what it had replayed before.
+  base::Result<std::vector<sqlite::TableDifference>> CompareWithCopyOf(const std::string& database,
+                                                                       base::DatabaseId id,
+                                                                       const std::string& path,
+                                                                       uint32_t rows_max,
+                                                                       v1::Position& at);
+  base::Result<v1::Recovery> FindRecovery(const std::string& name, const std::string& server);
+  base::Result<v1::Recovery> CreateRecoveryHere(const v1::CreateRecoveryRequest& request,
+                                                const base::ProgressSink& progress);
   struct ChosenSource {
     std::string server;
     std::string why;  // a sentence
@@ -243,6 +266,9 @@ class Admin final : public rpc::AdminBackend {
   base::Status CheckRecord(const cluster::RepositoryRecord& record);
   base::Result<cluster::ScheduleRecord> ToRecord(const v1::Schedule& schedule);
   base::Status CheckSchedule(const cluster::ScheduleRecord& record);
+  base::Result<std::vector<v1::NetworkPath>> PathsTo(const std::string& to);
+  base::Status DiagnoseHere(const v1::DiagnoseNetworkRequest& request, const rpc::CallContext& call,
+                            const Sender<v1::DiagnoseNetworkResponse>& send);
   v1::RepositoryCheck CheckRepositoryHere(const std::string& location);
   void AwaitSettings(const cluster::GroupSettings& settings);
 
@@ -254,6 +280,7 @@ class Admin final : public rpc::AdminBackend {
   ClusterWatch* watch_ = nullptr;
   ScrubService* scrub_ = nullptr;
   RestoreTurns restores_;
+  std::atomic<bool> diagnosing_ = false;
 };
 
 }  // namespace understudy::server

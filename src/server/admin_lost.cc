@@ -132,25 +132,32 @@ base::Status Admin::CompareWithCopy(const LostBundle& bundle, uint32_t rows_max,
   if (m.database_bytes == 0) {
     return base::NotFound("the bundle has no database: " + m.database_left_out);
   }
+  ASSIGN_OR_RETURN(
+      const std::vector<sqlite::TableDifference> tables,
+      CompareWithCopyOf(m.database, m.database_id, env::JoinPath(bundle.directory, kLostDatabase),
+                        rows_max, *to.mutable_copy_at()));
+  to.set_compared(true);
+  FillDifferences(tables, *to.mutable_tables());
+  return {};
+}
+
+base::Result<std::vector<sqlite::TableDifference>> Admin::CompareWithCopyOf(
+    const std::string& database, base::DatabaseId id, const std::string& path, uint32_t rows_max,
+    v1::Position& at) {
   for (const CopyHost::LocalStatus& local : host_.Statuses()) {
-    if (local.id != m.database_id) continue;
+    if (local.id != id) continue;
     if (!IsWhole(local.status)) {
       return base::Unavailable(fmt::format("the copy of {} on {} is {}", local.database,
                                            context_.server, local.status.state()));
     }
-    sqlite::DifferenceOptions options;
-    options.first = env::JoinPath(bundle.directory, kLostDatabase);
-    options.second = local.status.path();
-    options.rows_max = rows_max;
-    options.limit = kCompareLimit;
-    ASSIGN_OR_RETURN(const std::vector<sqlite::TableDifference> tables,
-                     sqlite::CompareRows(context_.env, options));
-    FillDifferences(tables, to);
-    *to.mutable_copy_at() = local.status.replayed();
-    return {};
+    at = local.status.replayed();
+    return sqlite::CompareRows(context_.env, {.first = path,
+                                              .second = local.status.path(),
+                                              .rows_max = rows_max,
+                                              .limit = kCompareLimit});
   }
   return base::NotFound(
-      fmt::format("server {} has no copy of {} any more", context_.server, m.database));
+      fmt::format("server {} has no copy of {} any more", context_.server, database));
 }
 
 base::Status Admin::ExportLost(const v1::ExportLostRequest& request, const rpc::CallContext& call,

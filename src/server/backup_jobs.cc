@@ -10,6 +10,7 @@
 #include "base/thread_name.h"
 #include "server/backup_journal.h"
 #include "server/exposed_snapshot.h"
+#include "server/recoveries.h"
 #include "server/restore_turns.h"
 
 namespace understudy::server {
@@ -122,6 +123,7 @@ base::Result<std::shared_ptr<BackupSession>> BackupJobs::Find(const std::string&
 void BackupJobs::Resume() {
   RemoveAllExposed(context_.env, host_.data_dir());
   RemoveRestored(context_.env, host_.data_dir());
+  RemoveUnfinishedRecoveries(context_.env, host_.data_dir());
   for (JournalledBackup& found : LoadBackups(context_.env, host_.data_dir())) {
     const std::string id = found.options.id;
     const std::string database = found.options.database;

@@ -74,10 +74,10 @@ void FillLostRecords(const LostRecords& records, v1::ShowLostResponse& to) {
   }
 }
 
-void FillDifferences(const std::vector<sqlite::TableDifference>& tables, v1::ShowLostResponse& to) {
-  to.set_compared(true);
+void FillDifferences(const std::vector<sqlite::TableDifference>& tables,
+                     google::protobuf::RepeatedPtrField<v1::TableDifference>& to) {
   for (const sqlite::TableDifference& table : tables) {
-    v1::TableDifference* const row = to.add_tables();
+    v1::TableDifference* const row = to.Add();
     row->set_table(table.table);
     for (const std::string& column : table.columns) row->add_columns(column);
     row->set_only_in_bundle(table.only_first);

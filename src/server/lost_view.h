@@ -16,7 +16,8 @@ inline constexpr size_t kLostChunkBytes = 1 << 20;
 
 v1::LostBundle LostToProto(const LostBundle& bundle, const std::string& server);
 void FillLostRecords(const LostRecords& records, v1::ShowLostResponse& to);
-void FillDifferences(const std::vector<sqlite::TableDifference>& tables, v1::ShowLostResponse& to);
+void FillDifferences(const std::vector<sqlite::TableDifference>& tables,
+                     google::protobuf::RepeatedPtrField<v1::TableDifference>& to);
 
 // The bundle that `name` means among `bundles`: kNotFound, or kInvalidArgument when there are
 // several.
