@@ -29,9 +29,10 @@ class EncryptedRepository : public ::testing::TestWithParam<bool> {
     EXPECT_TRUE(env_.MakeDirectories("/place").ok());
     EXPECT_TRUE(env_.MakeDirectories("/out").ok());
   }
-  store::RepositoryKeys NewKeys() {
-    return store::RepositoryKeys::Parse(store::MakeKeyFile(env_), "/etc/key").value();
+  static store::RepositoryKeys KeysOf(const std::string& text) {
+    return store::RepositoryKeys::Parse(text, "/etc/key").value();
   }
+  store::RepositoryKeys NewKeys() { return KeysOf(store::MakeKeyFile(env_)); }
   std::unique_ptr<store::ObjectStore> Place() {
     if (!GetParam()) return store::DirectoryStore::Open(env_, "/place").value();
     return std::make_unique<store::S3Store>(
@@ -96,10 +97,41 @@ TEST_P(EncryptedRepository, IsRefusedWithoutItsKeyAndAPlainOneWithAny) {
   }
 }
 
+TEST_P(EncryptedRepository, AnOldKeyCanGoOnceNothingIsEncryptedWithItAnyMore) {
+  const std::string old_line = store::MakeKeyFile(env_);
+  const std::string new_line = store::MakeKeyFile(env_);
+  Take(*Repository::OpenOrCreate(env_, Sealed(KeysOf(old_line))).value(), 10, BackupType::kFull);
+  const auto both = Repository::OpenOrCreate(env_, Sealed(KeysOf(new_line + old_line))).value();
+  EXPECT_EQ(both->List("orders")->backups.size(), 1u);
+  const BackupDocument last = Take(*both, 20, BackupType::kFull);
+  ASSERT_TRUE(Prune(*both, "orders", {.rules = {.keep_full = 1}}).ok());
+  ASSERT_EQ(both->List("orders")->backups.size(), 1u);
+
+  const auto only_new = Repository::OpenOrCreate(env_, Sealed(KeysOf(new_line)));
+  ASSERT_TRUE(only_new.ok()) << only_new.status().ToString();
+  EXPECT_TRUE(VerifyBackup(env_, executor_, **only_new, "orders", last.id, {}).status.ok());
+  Take(**only_new, 30, BackupType::kIncremental);
+  EXPECT_EQ((*only_new)->List("orders")->backups.size(), 2u);
+  const std::string new_id = store::ToHex(KeysOf(new_line).first().id());
+  EXPECT_THAT(Repository::Open(env_, Sealed(KeysOf(old_line))).status().message(),
+              HasSubstr("is encrypted with the key " + new_id));
+}
+
+TEST_P(EncryptedRepository, TheMarkAsksForTheOldKeyWhileADatabaseNeedsIt) {
+  const std::string old_line = store::MakeKeyFile(env_);
+  const std::string new_line = store::MakeKeyFile(env_);
+  Take(*Repository::OpenOrCreate(env_, Sealed(KeysOf(old_line))).value(), 10, BackupType::kFull);
+  const std::string damaged = "orders/understudy-database.json";
+  ASSERT_TRUE(Place()->Put(damaged, base::AsBytes("?"), store::PutMode::kReplace).ok());
+  ASSERT_TRUE(Repository::OpenOrCreate(env_, Sealed(KeysOf(new_line + old_line))).ok());
+  EXPECT_TRUE(Repository::Open(env_, Sealed(KeysOf(old_line))).ok());
+  EXPECT_FALSE(Repository::Open(env_, Sealed(KeysOf(new_line))).ok());
+}
+
 TEST_P(EncryptedRepository, APlainOneIsRefusedWithAKey) {
   ASSERT_TRUE(Repository::OpenOrCreate(env_, Place()).ok());
   EXPECT_THAT(Repository::Open(env_, Sealed(keys_)).status().message(),
-              HasSubstr("is not encrypted, and a key is given"));
+              HasSubstr("is not encrypted, and the key file /etc/key is given"));
 }
 
 }  // namespace

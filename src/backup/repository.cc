@@ -57,18 +57,23 @@ base::Result<Json> ReadMark(store::ObjectStore& store, const std::string& key,
   return mark;
 }
 
+std::string KeyNamedIn(const Json& mark) {
+  const Json encryption = mark.value("encryption", Json());
+  const Json id = encryption.is_object() ? encryption.value("key", Json()) : Json();
+  return id.is_string() ? id.get<std::string>() : "unknown";
+}
+
 // A repository is encrypted as a whole, or not at all.
 base::Status CheckEncryption(store::ObjectStore& store, const Json& mark) {
   const store::RepositoryKeys* const keys = store.keys();
   if (!mark.contains("encryption")) {
     if (keys == nullptr) return {};
     return base::InvalidArgument(fmt::format(
-        "{} is not encrypted, and a key is given for it\nleave the key out, or begin an "
-        "encrypted repository at another place",
-        store.name()));
+        "{} is not encrypted, and the key file {} is given for it\nleave the key out (key=, --key, "
+        "UNDERSTUDY_REPOSITORY_KEY), or begin an encrypted repository at another place",
+        store.name(), keys->source()));
   }
-  const Json id = mark["encryption"].is_object() ? mark["encryption"].value("key", Json()) : Json();
-  const std::string name = id.is_string() ? id.get<std::string>() : "unknown";
+  const std::string name = KeyNamedIn(mark);
   if (keys == nullptr) {
     return base::InvalidArgument(fmt::format(
         "{0} is encrypted with the key {1}\ngive the file with it: {0}?key=/PATH, or understudy "
@@ -76,8 +81,9 @@ base::Status CheckEncryption(store::ObjectStore& store, const Json& mark) {
         store.name(), name));
   }
   if (keys->HasId(name)) return {};
-  return base::InvalidArgument(fmt::format("{} is encrypted with the key {}, and {} has {}",
-                                           store.name(), name, keys->source(), keys->Ids()));
+  return base::InvalidArgument(
+      fmt::format("{} is encrypted with the key {}, and {} has {}\nadd that key to the file",
+                  store.name(), name, keys->source(), keys->Ids()));
 }
 
 Json NewMark(const store::ObjectStore& store) {
@@ -102,6 +108,32 @@ base::Status WriteMark(store::ObjectStore& store, const std::string& key, const 
                      store);
 }
 
+std::string MarkKeyOf(const std::string& database) {
+  return env::JoinPath(database, kDatabaseName);
+}
+
+// After a change of keys: what is written only once is encrypted with the new key too, so that the
+// old one is not needed for it for ever. The mark comes last, and only if all others were: until
+// then it asks for the key that they need.
+base::Status TakeMarksAlong(store::ObjectStore& store) {
+  ASSIGN_OR_RETURN(const store::ObjectList there, store.List(""));
+  for (const std::string& folder : there.folders) {
+    const std::string key = MarkKeyOf(folder);
+    const auto mark = ReadMark(store, key, kDatabaseFormat);
+    if (mark.status().code() == base::Code::kNotFound) continue;
+    if (!mark.ok()) return {};  // who works with that database is told
+    RETURN_IF_ERROR(WriteMark(store, key, *mark));
+  }
+  return WriteMark(store, std::string(kMarkName), NewMark(store));
+}
+
+base::Status FollowKeys(store::ObjectStore& store) {
+  if (store.keys() == nullptr) return {};
+  ASSIGN_OR_RETURN(const Json mark, ReadMark(store, std::string(kMarkName), kMarkFormat));
+  if (KeyNamedIn(mark) == store::ToHex(store.keys()->first().id())) return {};
+  return TakeMarksAlong(store);
+}
+
 base::Result<BackupDocument> ReadDocument(store::ObjectStore& store, const std::string& key) {
   auto text = store::Get(store, key, kDocumentBytesMax);
   if (!text.ok()) return text.status();
@@ -113,10 +145,6 @@ base::Result<BackupDocument> ReadDocument(store::ObjectStore& store, const std::
 bool IsListed(const BackupList& list, const std::string& id) {
   return std::any_of(list.backups.begin(), list.backups.end(),
                      [&](const BackupDocument& document) { return document.id == id; });
-}
-
-std::string MarkKeyOf(const std::string& database) {
-  return env::JoinPath(database, kDatabaseName);
 }
 
 bool NewestFirst(const BackupDocument& a, const BackupDocument& b) {
@@ -161,6 +189,7 @@ base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(
   const auto mark = objects.Stat(std::string(kMarkName));
   if (mark.ok()) {
     RETURN_IF_ERROR(repository->CheckMark());
+    RETURN_IF_ERROR(FollowKeys(objects));
     return repository;
   }
   if (mark.status().code() != base::Code::kNotFound) return mark.status();

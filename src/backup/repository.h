@@ -75,7 +75,8 @@ class Repository {
   static base::Result<std::unique_ptr<Repository>> Open(env::Env& env,
                                                         std::unique_ptr<store::ObjectStore> store);
   // For writing: makes the repository in an absent or empty directory. kInvalidArgument when the
-  // directory holds something else, kIoError when it is not writable.
+  // directory holds something else, kIoError when it is not writable. What is there once is brought
+  // to the first key, when that is another one than before (store/repository_key.h).
   static base::Result<std::unique_ptr<Repository>> OpenOrCreate(env::Env& env,
                                                                 const std::string& path);
   static base::Result<std::unique_ptr<Repository>> OpenOrCreate(

@@ -149,6 +149,20 @@ TEST_F(EncryptedStoreTest, EveryCutIsAnError) {
   EXPECT_FALSE(Read("a").ok());
 }
 
+TEST_F(EncryptedStoreTest, WhatIsCutOffAfterItWasOpenedIsNoShortRead) {
+  const base::Bytes content = Content(3 * kSealedChunk);
+  ASSERT_TRUE(store_->Put("a", content, PutMode::kNew).ok());
+  const base::Bytes raw = Raw("a");
+  const auto reader = store_->Open("a").value();
+  base::Bytes out(content.size());
+  for (const uint64_t chunks : {0, 1, 2}) {
+    PutRaw("a", base::ByteView(raw).first(kSealedHeaderBytes + chunks * kSealedChunkStored));
+    EXPECT_EQ(reader->ReadAt(0, out).status().code(), base::Code::kCorruption) << chunks;
+  }
+  PutRaw("a", raw);
+  EXPECT_EQ(*reader->ReadAt(0, out), content.size());
+}
+
 TEST_F(EncryptedStoreTest, ChunksAndObjectsStayWhereTheyBelong) {
   ASSERT_TRUE(store_->Put("a", Content(3 * kSealedChunk), PutMode::kNew).ok());
   base::Bytes swapped = Raw("a");

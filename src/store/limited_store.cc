@@ -1,36 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/limited_store.h"
 
+#include "store/limited_reader.h"
+
 namespace understudy::store {
-namespace {
-
-class LimitedReader final : public ObjectReader {
- public:
-  LimitedReader(env::Env& env, Pause pause, std::shared_ptr<base::RateLimit> limit,
-                std::unique_ptr<ObjectReader> below)
-      : env_(env), pause_(std::move(pause)), limit_(std::move(limit)), below_(std::move(below)) {}
-
-  base::Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> out) override {
-    const base::Duration wait = limit_->ReadyAt() - env_.Now();
-    if (wait > base::Duration(0)) pause_(wait);
-    ASSIGN_OR_RETURN(const size_t got, below_->ReadAt(offset, out));
-    limit_->Take(got, env_.Now());
-    return got;
-  }
-  base::Result<uint64_t> Size() override { return below_->Size(); }
-  void DropFromCache(uint64_t offset, uint64_t length) override {
-    below_->DropFromCache(offset, length);
-  }
-
- private:
-  env::Env& env_;
-  const Pause pause_;
-  const std::shared_ptr<base::RateLimit> limit_;
-  const std::unique_ptr<ObjectReader> below_;
-};
-
-}  // namespace
-
 base::Result<std::unique_ptr<ObjectReader>> LimitedStore::Open(const std::string& key) {
   ASSIGN_OR_RETURN(auto reader, below_->Open(key));
   return std::unique_ptr<ObjectReader>(
@@ -40,7 +13,7 @@ base::Result<std::unique_ptr<ObjectReader>> LimitedStore::Open(const std::string
 base::Result<std::unique_ptr<Upload>> LimitedStore::Begin(const UploadOptions& options) {
   ASSIGN_OR_RETURN(auto upload, below_->Begin(options));
   return std::unique_ptr<Upload>(
-      std::make_unique<LimitedUpload>(env_, pause_, rate_, std::move(upload)));
+      std::make_unique<LimitedUpload>(env_, pause_, rate_, std::move(upload), reading_));
 }
 
 }  // namespace understudy::store

@@ -95,6 +95,15 @@ void SetDefaults(S3Options& options) {
   options.credentials_file = FromEnvironment("UNDERSTUDY_S3_CREDENTIALS");
 }
 
+base::Status SetDefaultKey(Location& location) {
+  if (!location.key_file.empty()) return {};
+  location.key_file = FromEnvironment("UNDERSTUDY_REPOSITORY_KEY");
+  if (location.key_file.empty() || location.key_file.starts_with('/')) return {};
+  return base::InvalidArgument(
+      fmt::format("UNDERSTUDY_REPOSITORY_KEY is {}\nset it to the absolute path of a key file",
+                  location.key_file));
+}
+
 void SetPlace(std::string_view place, Location& location) {
   if (!IsBucket(place)) {
     location.directory = place;
@@ -158,6 +167,7 @@ base::Result<Location> ParseLocation(std::string_view text) {
     RETURN_IF_ERROR(SetParameter(each.substr(0, equals),
                                  equals < each.size() ? each.substr(equals + 1) : "", location));
   }
+  RETURN_IF_ERROR(SetDefaultKey(location));
   if (location.bucket) RETURN_IF_ERROR(CheckBucket(*location.bucket));
   return location;
 }

@@ -7,8 +7,9 @@
 // Of both: key, the file with the key that objects are encrypted with (store/encrypted_store.h),
 // and rate, how many bytes a second of large objects are written, and read, at most. What is not
 // said of a bucket comes from the environment: UNDERSTUDY_S3_ENDPOINT, _REGION, _PATH_STYLE, _CA
-// and _CREDENTIALS. Credentials and keys themselves are never part of a location. Threading: pure
-// functions. Errors: kInvalidArgument with what is wrong, those of the stores.
+// and _CREDENTIALS; a key that is not said, of both, from UNDERSTUDY_REPOSITORY_KEY. Credentials
+// and keys themselves are never part of a location. Threading: pure functions. Errors:
+// kInvalidArgument with what is wrong, those of the stores.
 #pragma once
 
 #include <memory>

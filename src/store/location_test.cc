@@ -2,8 +2,13 @@
 #include "store/location.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
+#include <cstdlib>
+
+#include "store/repository_key.h"
 #include "testing/mem_env.h"
+#include "testing/temp_dir.h"
 
 namespace understudy::store {
 namespace {
@@ -64,6 +69,35 @@ TEST(Location, OfADirectoryMayHaveKeyAndRate) {
   EXPECT_FALSE(location->bucket);
   EXPECT_EQ(location->rate, 1000u);
   EXPECT_EQ(location->key_file, "/etc/a key");
+}
+
+TEST(Location, AKeyThatIsNotSaidComesFromTheEnvironment) {
+  ASSERT_EQ(setenv("UNDERSTUDY_REPOSITORY_KEY", "/etc/all.key", 1), 0);
+  EXPECT_EQ(ParseLocation("/srv/backups")->key_file, "/etc/all.key");
+  EXPECT_EQ(ParseLocation("s3://our-backups?endpoint=https://h")->key_file, "/etc/all.key");
+  EXPECT_EQ(ParseLocation("/srv/backups?key=/etc/own.key")->key_file, "/etc/own.key");
+  ASSERT_EQ(setenv("UNDERSTUDY_REPOSITORY_KEY", "all.key", 1), 0);
+  EXPECT_THAT(ParseLocation("/srv/backups").status().message(),
+              HasSubstr("UNDERSTUDY_REPOSITORY_KEY is all.key"));
+  ASSERT_EQ(unsetenv("UNDERSTUDY_REPOSITORY_KEY"), 0);
+  EXPECT_EQ(ParseLocation("/srv/backups")->key_file, "");
+}
+
+TEST(Location, AKeyFileThatOthersCanReadIsRefused) {
+  test::TempDir directory;
+  const std::string key = directory.File("key");
+  env::Env& env = env::PosixEnv();
+  ASSERT_TRUE(env::WriteFileAtomically(env, key, base::AsBytes(MakeKeyFile(env))).ok());
+  const std::string location = directory.File("backups") + "?key=" + key;
+  for (const unsigned mode : {0640u, 0604u, 0620u}) {
+    ASSERT_EQ(::chmod(key.c_str(), mode), 0);
+    EXPECT_THAT(OpenStore(env, location, true).status().message(), HasSubstr("chmod 600 " + key));
+  }
+  ASSERT_EQ(::chmod(key.c_str(), 0600), 0);
+  const auto store = OpenStore(env, location, true);
+  ASSERT_TRUE(store.ok()) << store.status().ToString();
+  EXPECT_NE((*store)->keys(), nullptr);
+  EXPECT_EQ((*store)->name(), directory.File("backups"));
 }
 
 }  // namespace

@@ -39,13 +39,15 @@ base::Result<std::unique_ptr<ObjectReader>> SealedReader::Open(std::unique_ptr<O
   return reader;
 }
 
-// Appends what is in them; fewer, or a short one, only at the end.
+// Appends what is in them; fewer, or a short one, only at the end (kCorruption when it is nearer
+// than it was), or behind what is uploaded already.
 base::Status SealedReader::ReadChunks(uint64_t first, uint64_t count, base::Bytes& content) {
   base::Bytes stored(count * kSealedChunkStored);
   ASSIGN_OR_RETURN(const size_t got, below_->ReadAt(StoredAt(first), stored));
   const uint64_t last = end_->last_chunk.load();
   base::ByteView rest = base::ByteView(stored).first(got);
-  for (uint64_t chunk = first; chunk < first + count && !rest.empty(); ++chunk) {
+  uint64_t chunk = first;
+  for (; chunk < first + count && !rest.empty(); ++chunk) {
     const base::ByteView one = rest.first(std::min<size_t>(rest.size(), kSealedChunkStored));
     if (one.size() < kSealedTag || (one.size() < kSealedChunkStored && chunk != last)) {
       return base::Corruption(fmt::format("an encrypted object ends within chunk {}", chunk));
@@ -54,6 +56,11 @@ base::Status SealedReader::ReadChunks(uint64_t first, uint64_t count, base::Byte
     content.resize(at + one.size() - kSealedTag);
     RETURN_IF_ERROR(sealer_.Unseal(chunk, chunk == last, one, std::span(content).subspan(at)));
     rest = rest.subspan(one.size());
+  }
+  // It had its last chunk when it was opened.
+  if (last != SealedEnd::kUnknown && chunk <= last && chunk < first + count) {
+    return base::Corruption(
+        fmt::format("an encrypted object ends before chunk {} of {}", chunk, last + 1));
   }
   return {};
 }

@@ -14,7 +14,8 @@ namespace understudy::store {
 
 // Which chunk is the last one; none is known to be while it is uploaded.
 struct SealedEnd {
-  std::atomic<uint64_t> last_chunk = UINT64_MAX;
+  static constexpr uint64_t kUnknown = UINT64_MAX;
+  std::atomic<uint64_t> last_chunk = kUnknown;
   std::atomic<uint64_t> content = 0;
 };
 

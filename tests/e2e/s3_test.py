@@ -228,22 +228,57 @@ def check_encryption(run, directory, location):
         raise RuntimeError("it was read without the key")
     except AssertionError as refused:
         assert f"is encrypted with the key {made['key']}" in str(refused), refused
+    change_key(run, directory, key)
     os.chmod(key, 0o644)
     try:
         run("backup", "list", "shop", "--repo", "sealed")
         raise RuntimeError("others can read the key")
     except AssertionError as refused:
         assert "chmod 600" in str(refused), refused
-    sealed = clear = 0
-    for folder, _, names in os.walk(os.path.join(directory, "data", BUCKET, "sealed")):
+    stored = stored_in(directory, "sealed")
+    sealed = sum(content.startswith(b"USSEAL1\n") for content in stored)
+    assert sealed > 4 and len(stored) == sealed + 1, (sealed, len(stored))
+    # What every database has in it is found where nothing is encrypted, and only there.
+    known = b"CREATE TABLE"
+    assert any(known in content for content in stored_in(directory, "group"))
+    assert not any(known in content for content in stored)
+    print(f"an encrypted repository: {sealed} objects sealed, its mark in the clear; refused without the key; "
+          "its key was changed and the old one thrown away")
+
+
+def stored_in(directory, prefix):
+    """The bytes of all objects, as the server of the bucket has them."""
+    stored = []
+    for folder, _, names in os.walk(os.path.join(directory, "data", BUCKET, prefix)):
         for name in names:
-            if not name.endswith("._S3rver_object"):
-                continue
-            with open(os.path.join(folder, name), "rb") as stored:
-                is_sealed = stored.read(8) == b"USSEAL1\n"
-            sealed, clear = sealed + is_sealed, clear + (not is_sealed)
-    assert sealed > 4 and clear == 1, (sealed, clear)
-    print(f"an encrypted repository: {sealed} objects sealed, its mark in the clear; refused without the key")
+            if name.endswith("._S3rver_object"):
+                with open(os.path.join(folder, name), "rb") as content:
+                    stored.append(content.read())
+    return stored
+
+
+def change_key(run, directory, key):
+    """A new key on top of the file; once its backups are all that is left, the old one can go."""
+    new, output = os.path.join(directory, "new.key"), os.path.join(directory, "rekeyed.db")
+    run("repository", "make-key", new)
+    with open(key, encoding="utf-8") as old_text, open(new, encoding="utf-8") as new_text:
+        old_lines, new_lines = old_text.read(), new_text.read()
+
+    def write(lines):
+        with open(key, "w", encoding="utf-8") as file:
+            file.write(lines)
+
+    write(new_lines + old_lines)
+    run("backup", "verify", "shop", "--repo", "sealed")
+    # At the same position a backup would use the file that is there, with the old key.
+    make_database(os.path.join(directory, "shop.db"), 5)
+    run("wait", "shop", "--replayed")
+    run("backup", "run", "shop", "--to", "sealed")
+    run("backup", "prune", "shop", "--repo", "sealed")
+    write(new_lines)
+    run("backup", "verify", "shop", "--repo", "sealed")
+    run("restore", "--repo", "sealed", "--db", "shop", "--output", output, "--check")
+    run("backup", "run", "shop", "--to", "sealed", "--type", "incremental")
 
 
 def main():
