@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "base/time.h"
 #include "env/env.h"
+#include "server/journal.h"
 
 namespace understudy::server {
 namespace {
@@ -64,10 +65,13 @@ void InstallDiagSink(base::DiagLevel level) {
                                                  std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
   logger->set_level(spdlog::level::trace);  // base::SetDiagLevel decides
-  base::SetDiagSink([logger](base::DiagLevel at, std::string_view area, std::string_view message,
-                             const std::vector<base::DiagField>& fields) {
+  const bool journal = IsJournalOurs();
+  base::SetDiagSink([logger, journal](base::DiagLevel at, std::string_view area,
+                                      std::string_view message,
+                                      const std::vector<base::DiagField>& fields) {
     const std::string text = base::FormatDiag(message, fields);
     Remember(at, area, text);
+    if (journal && SendToJournal(JournalEntry(at, area, message, fields))) return;
     logger->log(LevelOf(at), "{} {}", area, text);
   });
   base::SetDiagLevel(level);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the daemon's diagnostic lines go: standard error, one line each, which systemd's journal or
-// a file takes.
+// Where the daemon's diagnostic lines go: systemd's journal where standard error is that, with
+// their fields (journal.h), else standard error, one line each.
 //
 //   2026-03-01T09:30:00.125Z info ship connected peer=s2 position=3.1742
 // Threading: Install before the first thread is started.
