@@ -4,13 +4,14 @@
 namespace understudy::cli {
 
 std::vector<Group> AllGroups() {
-  return {GroupCommands(),        ServerCommands(),     ClientCommands(),   HealthCommands(),
-          DatabaseCommands(),     StatusCommands(),     CopyCommands(),     SwitchoverCommands(),
-          FailoverCommands(),     ActivationCommands(), ScrubCommands(),    LostCommands(),
-          BackupCommands(),       RepositoryCommands(), ScheduleCommands(), WriterCommands(),
-          SettingsCommands(),     RestoreCommands(),    RecoveryCommands(), DiagnoseCommands(),
-          EventCommands(),        SupportCommands(),    LogCommands(),      LabCommands(),
-          LabForwarderCommands(), VersionCommands(),    ReferenceCommands()};
+  return {GroupCommands(),      ServerCommands(),       ClientCommands(),     HealthCommands(),
+          DatabaseCommands(),   StatusCommands(),       TopCommands(),        CopyCommands(),
+          SwitchoverCommands(), FailoverCommands(),     ActivationCommands(), ScrubCommands(),
+          LostCommands(),       BackupCommands(),       RepositoryCommands(), ScheduleCommands(),
+          WriterCommands(),     SettingsCommands(),     RestoreCommands(),    RecoveryCommands(),
+          DiagnoseCommands(),   EventCommands(),        SupportCommands(),    LogCommands(),
+          LabCommands(),        LabForwarderCommands(), VersionCommands(),    CompletionCommands(),
+          ReferenceCommands()};
 }
 
 }  // namespace understudy::cli

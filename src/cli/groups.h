@@ -35,6 +35,8 @@ Group LabCommands();
 Group LabForwarderCommands();  // hidden: a process, not a command for people
 Group VersionCommands();
 Group ReferenceCommands();
+Group TopCommands();
+Group CompletionCommands();
 Group SupportCommands();
 
 }  // namespace understudy::cli

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include "cli/command.h"
@@ -29,6 +30,13 @@ struct Node {
   Runner run;
 };
 
+std::optional<Format> FormatFrom(const std::string& text) {
+  if (text == "table") return Format::kTable;
+  if (text == "json") return Format::kJson;
+  if (text == "yaml") return Format::kYaml;
+  return std::nullopt;
+}
+
 void AddGlobals(CLI::App& app, Globals& globals) {
   app.add_option("--server", globals.server,
                  "server to talk to: HOST:PORT, or a server's name inside a lab")
@@ -41,13 +49,15 @@ void AddGlobals(CLI::App& app, Globals& globals) {
   app.add_option_function<std::string>(
          "-o,--format",
          [&globals](const std::string& text) {
-           if (text != "table" && text != "json") {
-             throw CLI::ValidationError("-o", fmt::format("'{}' is neither table nor json", text));
+           const std::optional<Format> format = FormatFrom(text);
+           if (!format) {
+             throw CLI::ValidationError("-o",
+                                        fmt::format("'{}' is not one of table, json, yaml", text));
            }
-           globals.format = text == "json" ? Format::kJson : Format::kTable;
+           globals.format = *format;
          },
-         "table for people, json for programs")
-      ->type_name("table|json")
+         "table for people, json or yaml for programs")
+      ->type_name("table|json|yaml")
       ->group("Options of every command");
   AddDuration(app, "--timeout", globals.timeout, "give up after so long, such as 10s or 500ms")
       ->group("Options of every command");
@@ -75,7 +85,7 @@ std::unique_ptr<CLI::App> BuildApp(Globals& globals, std::vector<Node>& nodes) {
         footer += "\n  " + line;
       }
       footer +=
-          "\n\nAlso: --server ADDRESS, -o table|json, --timeout DURATION (understudy --help).";
+          "\n\nAlso: --server ADDRESS, -o table|json|yaml, --timeout DURATION (understudy --help).";
       app->footer(footer);
       nodes.push_back({app, command, command.define(*app)});
     }

@@ -11,6 +11,7 @@
 
 #include "cli/human.h"
 #include "cli/text_width.h"
+#include "cli/yaml.h"
 
 namespace understudy::cli {
 namespace {
@@ -29,6 +30,7 @@ bool ColourWanted() {
 OutputOptions DetectTerminal(Format format) {
   OutputOptions options{.format = format};
   options.colour = format == Format::kTable && ::isatty(STDOUT_FILENO) == 1 && ColourWanted();
+  options.out_terminal = ::isatty(STDOUT_FILENO) == 1;
   options.error_terminal = ::isatty(STDERR_FILENO) == 1;
   winsize size{};
   if (options.error_terminal && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
@@ -59,17 +61,27 @@ void Output::Document(const Json& document, std::string_view text) {
   if (json() && silence_ms_ > 0) {
     Json marked = document;
     marked["coordinator_silence_ms"] = std::exchange(silence_ms_, 0);
-    out_ << ToText(marked, 2) << '\n';
+    Print(marked);
   } else if (json()) {
-    out_ << ToText(document, 2) << '\n';
+    Print(document);
   } else {
     out_ << text;
   }
   out_.flush();
 }
 
+void Output::Print(const Json& document) {
+  if (options_.format == Format::kYaml) {
+    out_ << ToYaml(document);
+  } else {
+    out_ << ToText(document, 2) << '\n';
+  }
+}
+
 void Output::Line(const Json& item, std::string_view text) {
-  if (json()) {
+  if (options_.format == Format::kYaml) {
+    out_ << "---\n" << ToYaml(item);
+  } else if (json()) {
     out_ << ToText(item) << '\n';
   } else {
     out_ << text << '\n';

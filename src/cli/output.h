@@ -2,8 +2,9 @@
 // Output: where a command's result and its failure go, as a table for people or JSON for programs.
 //
 // Standard output carries the result and nothing else: a table, or with `-o json` one document (or
-// one line per item where a command follows something). Standard error carries everything else:
-// progress, notes and the failure, which is one sentence and a hint, or with `-o json` one line
+// one line per item where a command follows something), or with `-o yaml` the same as YAML.
+// Standard error carries everything else: progress, notes and the failure, which is one sentence
+// and a hint, or with `-o json` one line
 // {"error":{"code","message","hint"}}. So a program can always parse standard output whole.
 // Threading: confined to the thread that runs the command. The streams must outlive it.
 #pragma once
@@ -20,7 +21,7 @@
 
 namespace understudy::cli {
 
-enum class Format { kTable, kJson };
+enum class Format { kTable, kJson, kYaml };
 
 // The exit codes of every command (docs/reference/cli.md).
 enum class ExitCode : int {
@@ -33,6 +34,7 @@ enum class ExitCode : int {
 struct OutputOptions {
   Format format = Format::kTable;
   bool colour = false;          // on standard output
+  bool out_terminal = false;    // standard output is a terminal
   bool error_terminal = false;  // standard error is a terminal: progress may redraw its line
   size_t terminal_columns = 80;
 };
@@ -46,7 +48,8 @@ class Output {
       : out_(out), error_(error), options_(options) {}
 
   const OutputOptions& options() const { return options_; }
-  bool json() const { return options_.format == Format::kJson; }
+  // For programs: JSON, or the same as YAML. Failures and progress are JSON in both.
+  bool json() const { return options_.format != Format::kTable; }
   TableStyle style() const { return {.colour = options_.colour}; }
 
   // Prints {key: rows}, as a table in `columns` or as JSON. Without rows, people read `when_empty`.
@@ -78,6 +81,8 @@ class Output {
   void Failure(const base::Status& status, std::string_view hint);
 
  private:
+  void Print(const Json& document);
+
   std::ostream& out_;
   std::ostream& error_;
   const OutputOptions options_;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/ids.h"
 #include "cli/groups.h"
 #include "cli/human.h"
+#include "cli/refresh.h"
 #include "cli/views.h"
 #include "rpc/protocol.h"
 
@@ -13,14 +16,17 @@ namespace {
 struct StatusArguments {
   std::string database;
   bool holds = false;
+  bool watch = false;
+  std::optional<base::Duration> every;
+  uint64_t count = 0;
 };
 
-base::Status Status(Context& context, const StatusArguments& arguments) {
-  ASSIGN_OR_RETURN(auto client, context.Connect());
+base::Status ShowStatus(Context& context, rpc::AdminClient& client,
+                        const StatusArguments& arguments) {
   v1::StatusRequest request;
   request.set_database(arguments.database);
   ASSIGN_OR_RETURN(const auto answer,
-                   client->Status(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
+                   client.Status(request, context.TimeoutOr(rpc::kCallTimeoutDefault)));
   context.output().FromMemory(answer.coordinator_silence_ms());
   Json rows = Json::array();
   std::string text;
@@ -34,10 +40,26 @@ base::Status Status(Context& context, const StatusArguments& arguments) {
   return {};
 }
 
+base::Status Status(Context& context, const StatusArguments& arguments) {
+  ASSIGN_OR_RETURN(auto client, context.Connect());
+  const auto show = [&] { return ShowStatus(context, *client, arguments); };
+  if (!arguments.watch) return show();
+  RefreshOptions options{.count = arguments.count};
+  options.every = arguments.every.value_or(options.every);
+  return Refresh(context, options, show);
+}
+
 Runner DefineStatus(CLI::App& app) {
   auto arguments = std::make_shared<StatusArguments>();
   app.add_option("DB", arguments->database, "one database (default: all)")->check(DatabaseName());
   app.add_flag("--holds", arguments->holds, "also say why log is kept (JSON always does)");
+  CLI::Option* const watch =
+      app.add_flag("--watch", arguments->watch, "show it again and again, in place on a terminal");
+  AddDuration(app, "--every", arguments->every, "how long between two looks (default 2s)")
+      ->needs(watch);
+  app.add_option("--count", arguments->count, "end after so many (default: with the process)")
+      ->type_name("N")
+      ->needs(watch);
   return [arguments](Context& context) { return Status(context, *arguments); };
 }
 

@@ -272,6 +272,9 @@ Json StatusJson(const v1::DatabaseStatus& status) {
   row["active"] = status.active();
   row["dial"] = status.dial();
   row["dismounted"] = status.dismounted();
+  row["circular_logging"] = status.circular_logging();
+  row["archive_interval_s"] = status.archive_interval_s();
+  row["backed_up"] = TextOrNull(status.backed_up());
   row["copies"] = Json::array();
   for (const auto& copy : status.copies()) row["copies"].push_back(CopyJson(copy));
   return row;
@@ -292,6 +295,17 @@ const std::vector<Column>& CopyColumns() {
   return kColumns;
 }
 
+// What of its log is kept elsewhere.
+std::string Backups(const Json& database) {
+  const Json& backed_up = database["backed_up"];
+  const auto every = database["archive_interval_s"].get<uint64_t>();
+  return fmt::format(
+      "  {}; {}\n",
+      backed_up.is_null() ? "no backup that lets log go"
+                          : fmt::format("last {}", Printable(backed_up.get<std::string>())),
+      every == 0 ? std::string("not archived") : fmt::format("archived every {} s", every));
+}
+
 std::string RenderStatus(const Json& database, const StatusStyle& style) {
   std::string text =
       fmt::format("{}  term {}  position {}  active {}  dial {}{}  id {}\n",
@@ -302,6 +316,7 @@ std::string RenderStatus(const Json& database, const StatusStyle& style) {
                   database["dismounted"].get<bool>() ? "  to stay dismounted" : "",
                   Printable(database["id"].get<std::string>()));
   text += RenderTable(database["copies"], CopyColumns(), style.table);
+  if (style.holds) text += Backups(database);
   for (const Json& copy : database["copies"]) {
     text += Remarks(copy);
     if (style.holds) text += Holds(copy);
