@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <optional>
+
+#include "base/first_line.h"
 #include "base/ids.h"
 #include "cli/groups.h"
 #include "cli/human.h"
+#include "cli/progress_view.h"
+#include "cli/repository_argument.h"
 #include "cli/seed_watch.h"
 #include "rpc/protocol.h"
 
@@ -21,6 +26,7 @@ struct Arguments {
   std::optional<base::Duration> lag;
   std::optional<uint64_t> bandwidth;
   std::optional<std::string> from;
+  std::optional<std::string> repository;  // of the backup that gives most pages; empty: the default
 };
 
 void Report(Context& context, const Arguments& arguments, const std::string& done) {
@@ -36,8 +42,33 @@ std::string SourceName(const Arguments& arguments) {
   return arguments.from.value_or("") == kActiveSource ? "" : arguments.from.value_or("");
 }
 
+// What goes wrong with it costs bytes on the network and nothing else.
+void Prepare(Context& context, rpc::AdminClient& client, const Arguments& arguments) {
+  v1::PrepareCopyRequest request;
+  request.set_database(arguments.database);
+  request.set_server(arguments.server);
+  request.set_path(arguments.path);
+  request.set_repository(AbsoluteLocation(arguments.repository.value_or("")));
+  ProgressView view(context.output(), context.env());
+  const base::Status prepared =
+      client.PrepareCopy(request, [&](const v1::PrepareCopyResponse& answer) {
+        if (answer.has_progress()) view.Update(answer.progress());
+        if (answer.has_result()) {
+          context.output().Note(
+              fmt::format("pages of backup {} are on {}; what differs is fetched from the group\n",
+                          answer.result().id(), arguments.server));
+        }
+        return true;
+      });
+  view.Finish();
+  if (prepared.ok()) return;
+  context.output().Note(fmt::format("no backup could be used, so all pages are fetched: {}\n",
+                                    base::FirstLine(prepared.message())));
+}
+
 base::Status Add(Context& context, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto client, context.Connect());
+  if (arguments.repository) Prepare(context, *client, arguments);
   v1::AddCopyRequest request;
   request.set_database(arguments.database);
   request.set_server(arguments.server);
@@ -178,6 +209,12 @@ Runner DefineAdd(CLI::App& app) {
   DeclareFrom(app, arguments);
   DeclareBandwidth(app, arguments);
   app.add_flag("--no-wait", arguments->no_wait, "return before the copy is seeded");
+  app.add_option(
+         "--seed-from-repository", arguments->repository,
+         "restore the newest good backup there first, and fetch only the pages that differ; "
+         "without REPO: the default of that server")
+      ->expected(0, 1)
+      ->type_name("[REPO]");
   AddDuration(app, "--lag", arguments->lag, "log is replayed once it has been there for so long");
   return [arguments](Context& context) { return Add(context, *arguments); };
 }

@@ -118,6 +118,8 @@ class AdminBackend {
   virtual base::Result<v1::DiffRecoveryResponse> DiffRecovery(const v1::DiffRecoveryRequest&) = 0;
   virtual base::Result<v1::RemoveRecoveryResponse> RemoveRecovery(
       const v1::RemoveRecoveryRequest&) = 0;
+  virtual base::Status PrepareCopy(const v1::PrepareCopyRequest&, const CallContext&,
+                                   const Sender<v1::PrepareCopyResponse>&) = 0;
   virtual base::Status Events(const v1::EventsRequest&, const CallContext&,
                               const Sender<v1::Event>&) = 0;
 };

@@ -363,6 +363,10 @@ base::Status AdminClient::VerifyBackup(const v1::VerifyBackupRequest& request,
                                        const Receiver<v1::VerifyBackupResponse>& receive) {
   return state_->Drain(&v1::Admin::Stub::VerifyBackup, request, receive);
 }
+base::Status AdminClient::PrepareCopy(const v1::PrepareCopyRequest& request,
+                                      const Receiver<v1::PrepareCopyResponse>& receive) {
+  return state_->Drain(&v1::Admin::Stub::PrepareCopy, request, receive);
+}
 base::Status AdminClient::CreateRecovery(const v1::CreateRecoveryRequest& request,
                                          const Receiver<v1::CreateRecoveryResponse>& receive) {
   return state_->Drain(&v1::Admin::Stub::CreateRecovery, request, receive);

@@ -162,6 +162,8 @@ class AdminClient {
                                                   base::Duration timeout = kLongCallTimeout);
   base::Status VerifyBackup(const v1::VerifyBackupRequest& request,
                             const Receiver<v1::VerifyBackupResponse>& receive);
+  base::Status PrepareCopy(const v1::PrepareCopyRequest& request,
+                           const Receiver<v1::PrepareCopyResponse>& receive);
   base::Status CreateRecovery(const v1::CreateRecoveryRequest& request,
                               const Receiver<v1::CreateRecoveryResponse>& receive);
   base::Result<v1::ListRecoveriesResponse> ListRecoveries(

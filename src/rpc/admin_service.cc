@@ -272,6 +272,10 @@ class AdminService final : public v1::Admin::Service {
                             grpc::ServerWriter<v1::VerifyBackupResponse>* writer) override {
     return ToGrpc(backend_.VerifyBackup(*request, ContextOf(context), SenderTo(context, writer)));
   }
+  grpc::Status PrepareCopy(grpc::ServerContext* context, const v1::PrepareCopyRequest* request,
+                           grpc::ServerWriter<v1::PrepareCopyResponse>* writer) override {
+    return ToGrpc(backend_.PrepareCopy(*request, ContextOf(context), SenderTo(context, writer)));
+  }
   grpc::Status CreateRecovery(grpc::ServerContext* context,
                               const v1::CreateRecoveryRequest* request,
                               grpc::ServerWriter<v1::CreateRecoveryResponse>* writer) override {

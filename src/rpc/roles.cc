@@ -61,6 +61,7 @@ constexpr CallRole kCalls[] = {
     {"/understudy.v1.Admin/RemoveDatabase", Need::kAdmin, true},
     {"/understudy.v1.Admin/SetDatabase", Need::kAdmin, true},
     {"/understudy.v1.Admin/AddCopy", Need::kAdmin, true},
+    {"/understudy.v1.Admin/PrepareCopy", Need::kAdmin, true},
     {"/understudy.v1.Admin/RemoveCopy", Need::kAdmin, true},
     {"/understudy.v1.Admin/SetCopy", Need::kAdmin, true},
     {"/understudy.v1.Admin/SetSetting", Need::kAdmin, true},

@@ -197,6 +197,10 @@ class Backend final : public AdminBackend {
                             const Sender<v1::VerifyBackupResponse>&) override {
     return NotHere();
   }
+  base::Status PrepareCopy(const v1::PrepareCopyRequest&, const CallContext&,
+                           const Sender<v1::PrepareCopyResponse>&) override {
+    return NotHere();
+  }
   base::Status CreateRecovery(const v1::CreateRecoveryRequest&, const CallContext&,
                               const Sender<v1::CreateRecoveryResponse>&) override {
     return NotHere();

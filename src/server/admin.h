@@ -16,7 +16,7 @@
 //   copy
 //   admin_restore.cc    a backup's content for the active copy
 //   admin_repositories.cc    the group's repositories   admin_schedules.cc  its schedules
-//   admin_recovery.cc        recovery databases
+//   admin_recovery.cc        recovery databases         admin_prepare_copy.cc  pages from a backup
 //   admin_diagnose.cc        what the path to other servers is like
 //   admin_backup_care.cc     pruning, keep marks, restore drills
 //   admin_support.cc    what a report about a problem needs
@@ -153,6 +153,8 @@ class Admin final : public rpc::AdminBackend {
       const v1::RemoveScheduleRequest&) override;
   base::Result<v1::ListSchedulesResponse> ListSchedules(const v1::ListSchedulesRequest&) override;
   base::Result<v1::ListSchedulesResponse> RunSchedule(const v1::RunScheduleRequest&) override;
+  base::Status PrepareCopy(const v1::PrepareCopyRequest&, const rpc::CallContext&,
+                           const Sender<v1::PrepareCopyResponse>&) override;
   base::Status CreateRecovery(const v1::CreateRecoveryRequest&, const rpc::CallContext&,
                               const Sender<v1::CreateRecoveryResponse>&) override;
   base::Result<v1::ListRecoveriesResponse> ListRecoveries(
@@ -234,6 +236,8 @@ class Admin final : public rpc::AdminBackend {
                                                                        const std::string& path,
                                                                        uint32_t rows_max,
                                                                        v1::Position& at);
+  base::Result<v1::Backup> PrepareCopyHere(const v1::PrepareCopyRequest& request,
+                                           const base::ProgressSink& progress);
   base::Result<v1::Recovery> FindRecovery(const std::string& name, const std::string& server);
   base::Result<v1::Recovery> CreateRecoveryHere(const v1::CreateRecoveryRequest& request,
                                                 const base::ProgressSink& progress);

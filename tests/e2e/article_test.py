@@ -227,7 +227,7 @@ class Article(unittest.TestCase):
         checks = self.group.run(REMOTE, 'health', '--all', '-o', 'json')
         self.assertIn(f'{DATABASE}@{REMOTE}', [check['about'] for check in json.loads(checks.stdout)['checks']])
         self.backup()
-        self.assertLess(self.took, 30)
+        self.assertLess(self.took, 60)  # 8 s on a quiet machine
         own = self.group.run(REMOTE, 'events', '--id', f'{ALONE},{COMPLETED}')
         self.assertIn("these are the server's own events", own.stderr)
         self.assertIn('did not answer within 1000 ms', own.stdout)
@@ -305,7 +305,7 @@ class Article(unittest.TestCase):
             self.backup()
         finally:
             os.kill(self.group.daemon_pid('s1'), 18)
-        self.assertLess(self.took, 30)
+        self.assertLess(self.took, 60)  # 8 s on a quiet machine
         self.assert_restorable(expected)
         self.assert_succeeded()
 

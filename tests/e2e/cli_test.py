@@ -72,7 +72,7 @@ class Usage(unittest.TestCase):
         self.assert_usage("wait", "mail", "--timeout", "soon", says="'soon' is not a duration")
 
     def test_bad_format(self):
-        self.assert_usage("status", "-o", "xml", says="'xml' is neither table nor json")
+        self.assert_usage("status", "-o", "xml", says="'xml' is not one of table, json, yaml")
 
     def test_json_error_is_an_object_on_standard_error(self):
         result = run("frobnicate", "-o", "json")

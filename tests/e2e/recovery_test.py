@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Recovery databases: a backup's content beside the live database.
+"""Recovery databases: a backup's content beside the live database. And new copies whose pages a backup gives.
 
     recovery_test.py UNDERSTUDY [TEST…]
 """
 
 import os
+import re
 import sqlite3
 import sys
 import unittest
@@ -57,6 +58,44 @@ class Recovery(BackupCase):
         self.lab.ok("recovery", "remove", "yesterday")
         self.assertFalse(os.path.exists(made["path"]))
         self.assertEqual(len(self.lab.events("orders", 2170) + self.lab.events("orders", 2171)), 2)
+
+
+class SeedFromRepository(BackupCase):
+    servers, rows, row_bytes = 3, 3000, 400
+
+    def rows_of(self, path):
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+        found = connection.execute("SELECT a, b FROM t ORDER BY a").fetchall()
+        connection.close()
+        return found
+
+    def add(self, repository):
+        result = self.lab.run("copy", "add", "orders", "s3", "--seed-from-repository", repository)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.lab.wait_healthy("orders")
+        self.lab.ok("wait", "orders", "--replayed")
+        self.assertEqual(self.rows_of(self.lab.copies("orders")["s3"]["path"]), self.rows_of(self.path))
+        return result.stderr
+
+    def test_only_what_differs_from_the_backup_goes_over_the_network(self):
+        self.lab.ok("backup", "run", "orders", "--to", self.repository)
+        execute(self.path, "UPDATE t SET b = 'changed' WHERE a IN (5, 1500, 2990)", "INSERT INTO t VALUES (9000, 'new')")
+        said = self.add(self.repository)
+        self.assertIn("what differs is fetched", said)
+        resynced = [event["message"] for event in self.lab.events("orders", 2034) if "on s3" in event["message"]]
+        received, size = map(int, re.search(r"(\d+) bytes received.*of (\d+) bytes", resynced[-1]).groups())
+        self.assertLess(received, size / 5, resynced)
+        print(f"{received} bytes over the network for a database of {size}")
+        # It is a copy as any other: it follows, can be removed, and added anew.
+        execute(self.path, "DELETE FROM t WHERE a < 100")
+        self.lab.ok("wait", "orders", "--replayed")
+        self.assertEqual(self.rows_of(self.lab.copies("orders")["s3"]["path"]), self.rows_of(self.path))
+        self.lab.ok("switchover", "orders", "--to", "s3")
+
+    def test_without_a_backup_all_pages_are_fetched(self):
+        said = self.add(self.repository)
+        self.assertIn("no backup could be used, so all pages are fetched", said)
+        self.assertTrue([event for event in self.lab.events("orders", 2031) if "on s3" in event["message"]])
 
 
 if __name__ == "__main__":
