@@ -134,8 +134,8 @@ SimFiles::SimFiles(test::SimClock& clock, uint64_t seed)
 void SimFiles::BeginBoot() {
   const std::string id = "boot-" + std::to_string(++boots_) + "\n";
   const std::string path(env::kBootIdPath);
-  CHECK(memory_.MakeDirectories(env::DirectoryOf(path)).ok());
-  auto file = memory_.Open(path, env::OpenMode::kCreateTruncate);
+  CHECK(proc_.MakeDirectories(env::DirectoryOf(path)).ok());
+  auto file = proc_.Open(path, env::OpenMode::kCreateTruncate);
   CHECK(file.ok() && (*file)->WriteAt(0, base::AsBytes(id)).ok());
 }
 
@@ -229,7 +229,8 @@ void SimFiles::NoteWrite(const std::string& path) {
 Result<std::unique_ptr<env::File>> SimFiles::Open(const std::string& path, env::OpenMode mode) {
   RETURN_IF_ERROR(CountOperation(path));
   if (mode != env::OpenMode::kRead && mode != env::OpenMode::kReadWrite) Change();
-  ASSIGN_OR_RETURN(std::unique_ptr<env::File> below, memory_.Open(path, mode));
+  test::MemEnv& where = path == env::kBootIdPath ? proc_ : memory_;
+  ASSIGN_OR_RETURN(std::unique_ptr<env::File> below, where.Open(path, mode));
   return std::unique_ptr<env::File>(std::make_unique<SimFile>(*this, path, std::move(below)));
 }
 Result<env::FileStat> SimFiles::Stat(const std::string& path) {

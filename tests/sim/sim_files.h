@@ -91,6 +91,7 @@ class SimFiles final : public env::Env {
   void BeginBoot();
 
   test::MemEnv memory_;
+  test::MemEnv proc_;  // what the kernel tells, whatever becomes of the disk
   uint64_t boots_ = 0;
   std::mt19937_64 random_;
   int64_t wall_ms_ = 0;           // how far the machine's wall clock is ahead
