@@ -12,6 +12,7 @@
 #include "backup/backup_chain.h"
 #include "backup/ltx_format.h"
 #include "backup/page_hashes.h"
+#include "store/digest.h"
 #include "store/location.h"
 #include "store/repository_key.h"
 
@@ -316,6 +317,16 @@ base::Result<BackupDocument> Repository::NewestGood(const std::string& database)
   return good.back();
 }
 
+// Nothing where there is no such directory, or somebody else of this host has it: then the lock
+// among hosts alone decides.
+store::HostProof Repository::HostProofOf(const std::string& database) const {
+  if (host_locks_.empty()) return {};
+  const std::string place = store_->NameOf(env::JoinPath(database, kLockName));
+  auto proof =
+      store::LockFileOnHost(env_, host_locks_, store::Sha256Hex(base::AsBytes(place)) + ".lock");
+  return proof.ok() ? std::move(*proof) : store::HostProof();
+}
+
 base::Result<std::unique_ptr<RepositoryLock>> Repository::LockDatabase(const std::string& database,
                                                                        bool take_over) const {
   const std::string key = env::JoinPath(database, kLockName);
@@ -327,10 +338,16 @@ base::Result<std::unique_ptr<RepositoryLock>> Repository::LockDatabase(const std
                     database, name(), store_->NameOf(key)));
   }
   if (!on_host.ok()) return NotWritable(on_host.status(), *store_);
+  store::HostProof proof;
+  if (*on_host == nullptr) {
+    proof = HostProofOf(database);
+    *on_host = std::move(proof.lock);
+  }
   const store::LockOptions options{
       .folder = database + "/lock",
       .what = fmt::format("another backup of {} into {}", database, name()),
       .host_is_ours = *on_host != nullptr,
+      .host_file = proof.file,
       .take_over = take_over};
   auto lock = store::ObjectLock::Acquire(env_, *store_, pause_, options);
   if (lock.status().code() == base::Code::kBusy) return lock.status();

@@ -83,6 +83,9 @@ class Repository {
       env::Env& env, std::unique_ptr<store::ObjectStore> store);
   // How a lock that may have no holder any more is waited for; otherwise the thread sleeps.
   void SetPause(store::Pause pause) { pause_ = std::move(pause); }
+  // A directory of this host for its locks of places that have no lock of their own for a host
+  // (buckets): what a killed process of the same directory held is then taken over at once.
+  void SetHostLocks(std::string directory) { host_locks_ = std::move(directory); }
   const store::Pause& pause() const { return pause_; }
 
   const std::string& name() const { return store_->name(); }  // for messages
@@ -142,12 +145,14 @@ class Repository {
   Repository(env::Env& env, std::unique_ptr<store::ObjectStore> store)
       : env_(env), store_(std::move(store)) {}
   base::Status CheckMark() const;
+  store::HostProof HostProofOf(const std::string& database) const;
   base::Status RemovePageHashes(const std::string& database, const BackupList& list) const;
   base::Status RemoveUnlisted(const std::string& database, const BackupList& list) const;
 
   env::Env& env_;
   const std::unique_ptr<store::ObjectStore> store_;
   store::Pause pause_ = store::PauseThread;
+  std::string host_locks_;  // empty: none
 };
 
 // "orders/ltx/9/0000000000000001-00000000000006ce.ltx"

@@ -27,6 +27,12 @@ class S3Repository : public ::testing::Test {
     EXPECT_TRUE(env_.MakeDirectories("/out").ok());
     world_.names_per_page = 1000;
   }
+  void GiveBootId() {
+    EXPECT_TRUE(env_.MakeDirectories(env::DirectoryOf(env::kBootIdPath)).ok());
+    EXPECT_TRUE(env::WriteFileAtomically(env_, env::kBootIdPath,
+                                         base::AsBytes("11111111-2222-3333-4444-555555555555"))
+                    .ok());
+  }
   store::Pause Wait() {
     return [this](base::Duration duration) { env_.clock().Advance(duration); };
   }
@@ -137,6 +143,46 @@ TEST_F(S3Repository, AHostThatSleptWhileItsLockWasTakenListsNothing) {
   EXPECT_EQ(slept.status.code(), base::Code::kFenced);
   EXPECT_EQ(here->List("orders")->backups.size(), 1u);
   EXPECT_EQ(Restored(*here, ""), second.images());
+}
+
+TEST_F(S3Repository, AfterAKillTheSameHostWaitsForNothing) {
+  GiveBootId();
+  SnapshotInMemory source(512, 20, 1, {base::Term(1), base::Seq(10)});
+  const auto kill_in_a_backup = [&] {
+    const auto killed = Connect({.fault = test::S3Fault::kAnswerLost, .nth = 12, .for_ever = true});
+    killed->SetHostLocks("/data/locks");
+    EXPECT_FALSE(Take(*killed, source).status.ok());
+    EXPECT_TRUE(network_->fired());
+  };
+  kill_in_a_backup();
+  const auto again = Connect();
+  again->SetHostLocks("/data/locks");
+  const base::SteadyTime began = env_.Now();
+  ASSERT_TRUE(again->LockDatabase("orders", /*take_over=*/false).ok());
+  EXPECT_EQ(env_.Now(), began);
+  const BackupResult next = Take(*again, source);
+  ASSERT_TRUE(next.status.ok()) << next.status.ToString();
+  EXPECT_LT(env_.Now() - began, store::kLockLease);
+
+  // A server of another directory cannot know it, even on the same machine.
+  kill_in_a_backup();
+  const auto other = Connect();
+  other->SetHostLocks("/other/locks");
+  EXPECT_EQ(other->LockDatabase("orders", false).status().code(), base::Code::kBusy);
+}
+
+TEST_F(S3Repository, TwoOfOneHostNeverHaveTheLockAtOnce) {
+  GiveBootId();
+  const auto one = Connect();
+  const auto two = Connect();
+  one->SetHostLocks("/data/locks");
+  two->SetHostLocks("/data/locks");
+  auto held = one->LockDatabase("orders");
+  ASSERT_TRUE(held.ok());
+  EXPECT_EQ(two->LockDatabase("orders", false).status().code(), base::Code::kBusy);
+  EXPECT_TRUE((*held)->Check().ok());
+  held->reset();
+  EXPECT_TRUE(two->LockDatabase("orders", false).ok());
 }
 
 TEST_F(S3Repository, WritingIsNoFasterThanTheLimit) {

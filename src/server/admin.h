@@ -37,6 +37,7 @@
 #include "server/backup_jobs.h"
 #include "server/cluster_watch.h"
 #include "server/context.h"
+#include "server/copy_directory.h"
 #include "server/copy_host.h"
 #include "server/group_view.h"
 #include "server/known_group.h"
@@ -107,6 +108,8 @@ class Admin final : public rpc::AdminBackend {
   base::Result<bool> IsBackupSource(const cluster::DatabaseRecord& record, const std::string& from);
   // The location of a repository: of a name of the group, of a location, or of the default.
   base::Result<std::string> RepositoryPath(const std::string& asked);
+  // For Repository::SetHostLocks.
+  std::string HostLocks() const { return env::JoinPath(host_.data_dir(), kHostLocks); }
   base::Result<backup::DrillRecord> Drill(const std::string& repository,
                                           const std::string& database, const std::string& id,
                                           const base::ProgressSink& progress);

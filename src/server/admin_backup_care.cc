@@ -63,6 +63,7 @@ base::Result<std::vector<backup::PruneDecision>> Admin::Prune(const std::string&
     }
   }
   ASSIGN_OR_RETURN(const auto opened, backup::Repository::Open(context_.env, location));
+  opened->SetHostLocks(HostLocks());
   ASSIGN_OR_RETURN(std::vector<backup::PruneDecision> plan,
                    backup::Prune(*opened, database, with_rules));
   const auto gone = std::count_if(plan.begin(), plan.end(), [](const auto& d) { return !d.keep; });
@@ -97,6 +98,7 @@ base::Result<v1::KeepBackupResponse> Admin::KeepBackup(const v1::KeepBackupReque
   }
   ASSIGN_OR_RETURN(const std::string location, RepositoryPath(request.repository()));
   ASSIGN_OR_RETURN(const auto repository, backup::Repository::Open(context_.env, location));
+  repository->SetHostLocks(HostLocks());
   RETURN_IF_ERROR(repository->SetKeep(request.database(), request.id(), request.keep()));
   return v1::KeepBackupResponse();
 }

@@ -141,6 +141,7 @@ base::Status Admin::VerifyBackup(const v1::VerifyBackupRequest& request,
   ASSIGN_OR_RETURN(const std::string path, RepositoryPath(request.repository()));
   ASSIGN_OR_RETURN(const std::unique_ptr<backup::Repository> repository,
                    backup::Repository::Open(context_.env, path));
+  repository->SetHostLocks(HostLocks());
   ASSIGN_OR_RETURN(const backup::BackupDocument document,
                    FindBackup(*repository, request.database(), request.id()));
   backup::VerifyOptions options;

@@ -7,6 +7,7 @@
 
 #include "base/first_line.h"
 #include "rpc/protocol.h"
+#include "server/copy_directory.h"
 #include "server/exposed_snapshot.h"
 #include "server/log_rules.h"
 
@@ -272,6 +273,7 @@ base::Status BackupSession::Prepare() {
   if (!options_.repository.empty()) {
     ASSIGN_OR_RETURN(repository_,
                      backup::Repository::OpenOrCreate(context_.env, options_.repository));
+    repository_->SetHostLocks(env::JoinPath(host_.data_dir(), kHostLocks));
   }
   RETURN_IF_ERROR(TakeTurn());
   if (passive) RETURN_IF_ERROR(AskLogRange());

@@ -39,6 +39,9 @@ inline constexpr const char* kCopyIdentity = ".copy.json";  // the command looks
 inline constexpr const char* kLagFile = ".lag";
 inline constexpr const char* kActivateFile = ".activate.db";
 
+// Of the data directory: Repository::SetHostLocks.
+inline constexpr const char* kHostLocks = ".repository-locks";
+
 struct CopyPaths {
   std::string directory;
   std::string log;

@@ -276,6 +276,7 @@ ScheduleWatch::Outcome ScheduleWatch::Verify(const Chore& chore) {
   if (!location.ok()) return {location.status(), ""};
   const auto repository = backup::Repository::Open(context_.env, *location);
   if (!repository.ok()) return {repository.status(), ""};
+  (*repository)->SetHostLocks(parts_.admin.HostLocks());
   const auto newest = (*repository)->NewestGood(database);
   if (!newest.ok()) return {newest.status(), ""};
   backup::ThreadExecutor executor;

@@ -21,6 +21,7 @@ constexpr int kRoundsMax = 100;
 struct Holder {
   std::string host;
   std::string id;
+  std::string file;  // HostProof::file
   int64_t pid = 0;
   bool released = false;
 };
@@ -36,6 +37,7 @@ Holder HolderOf(const base::Bytes& content) {
   };
   holder.host = text("host");
   holder.id = text("id");
+  holder.file = text("file");
   if (const Json pid = json.value("pid", Json()); pid.is_number_integer()) {
     holder.pid = pid.get<int64_t>();
   }
@@ -51,6 +53,19 @@ bool ParseNumber(std::string_view name, uint64_t& number) {
 }
 
 }  // namespace
+
+// The numbers tell the file from that of a copied directory, and from one of the same path in
+// another container: as long as a process has it open, no other file has them.
+base::Result<HostProof> LockFileOnHost(env::Env& env, const std::string& directory,
+                                       const std::string& name) {
+  RETURN_IF_ERROR(env.MakeDirectories(directory));
+  const std::string path = env::JoinPath(directory, name);
+  HostProof proof;
+  ASSIGN_OR_RETURN(proof.lock, env.Lock(path));
+  ASSIGN_OR_RETURN(const env::FileStat stat, env.Stat(path));
+  proof.file = fmt::format("{:x}:{:x}", stat.device, stat.inode);
+  return proof;
+}
 
 base::Result<std::unique_ptr<ObjectLock>> ObjectLock::Acquire(env::Env& env, ObjectStore& store,
                                                               const Pause& pause,
@@ -80,8 +95,13 @@ std::string ObjectLock::KeyOf(uint64_t number) const {
 }
 
 std::string ObjectLock::Content(bool released) const {
-  return Json{{"format", "understudy-lock"}, {"host", host_},       {"pid", getpid()}, {"id", id_},
-              {"renewals", renewals_},       {"released", released}}
+  return Json{{"format", "understudy-lock"},
+              {"host", host_},
+              {"file", options_.host_file},
+              {"pid", getpid()},
+              {"id", id_},
+              {"renewals", renewals_},
+              {"released", released}}
              .dump() +
          "\n";
 }
@@ -106,7 +126,8 @@ base::Status ObjectLock::TryOnce(const Pause& pause, bool& again) {
   }
   RETURN_IF_ERROR(content.status());
   const Holder holder = HolderOf(*content);
-  const bool gone = options_.host_is_ours && holder.host == host_;
+  const bool gone = options_.host_is_ours && !host_.empty() && holder.host == host_ &&
+                    holder.file == options_.host_file;
   if (!holder.released && !gone) RETURN_IF_ERROR(Watch(pause, highest, std::move(*content)));
   return Make(highest + 1, again);
 }

@@ -9,7 +9,8 @@
 //
 // Only one can make a number, and only its holder writes to it, so nothing else has to be atomic.
 // That a holder is gone is judged by the taker's steady clock: since it saw the content first, it
-// has not changed for the lease. Clocks of two hosts are never compared.
+// has not changed for the lease. Clocks of two hosts are never compared. A holder that also held a
+// lock file of its host (HostProof) is known to be gone by whoever holds that same file now.
 //
 // A holder that is not gone but was silent for too long learns of it by Check. It must Check before
 // and after what others rely on. Threading: thread-compatible. Errors: kBusy (its message names the
@@ -28,11 +29,25 @@ inline constexpr base::Duration kLockLease = std::chrono::minutes(5);
 inline constexpr base::Duration kLockRenewEvery = std::chrono::seconds(15);
 inline constexpr base::Duration kLockLookEvery = std::chrono::seconds(1);
 
+// A file that is locked on this host for as long as the lock is wanted: whoever has it knows that
+// who had it before is gone.
+struct HostProof {
+  std::unique_ptr<env::FileLock> lock;
+  std::string file;  // which one it is: no two of a running machine are equal
+};
+// `directory` is made. kBusy while somebody else of this host has the file.
+base::Result<HostProof> LockFileOnHost(env::Env& env, const std::string& directory,
+                                       const std::string& name);
+
 struct LockOptions {
   std::string folder = {};  // of the lock, "orders/lock"
   std::string what = {};    // "another backup of orders"
-  // Held on this host (ObjectStore::LockOnHost): whoever of this host is in the lock is gone.
+  // Held on this host (ObjectStore::LockOnHost, or `host_file`): whoever of this host is in the
+  // lock with the same file is gone.
   bool host_is_ours = false;
+  // HostProof::file; empty: the file belongs to the store, so that it is the same for the whole
+  // host.
+  std::string host_file = {};
   // Whether to watch a holder that may be gone, which takes up to its lease.
   bool take_over = true;
 };

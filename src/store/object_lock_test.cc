@@ -120,6 +120,47 @@ TEST_F(ObjectLockTest, AProcessOfThisHostThatIsGoneIsNotWaitedFor) {
             base::Code::kBusy);
 }
 
+TEST_F(ObjectLockTest, WhoHasTheLockFileOfAProcessThatIsGoneWaitsForNothing) {
+  std::optional<HostProof> proof = LockFileOnHost(one_.env, "/data/locks", "db.lock").value();
+  const std::string file = proof->file;
+  auto first = one_.Acquire({.host_is_ours = true, .host_file = file});
+  ASSERT_TRUE(first.ok());
+  // As long as it lives nobody else of the host gets the file.
+  EXPECT_EQ(LockFileOnHost(one_.env, "/data/locks", "db.lock").status().code(), base::Code::kBusy);
+  // One of another directory, or without a file, is not known to be gone, or not by us.
+  const HostProof other = LockFileOnHost(one_.env, "/other/locks", "db.lock").value();
+  EXPECT_NE(other.file, file);
+  EXPECT_EQ(one_.Acquire({.host_is_ours = true, .host_file = other.file, .take_over = false})
+                .status()
+                .code(),
+            base::Code::kBusy);
+  EXPECT_EQ(one_.Acquire({.host_is_ours = true, .take_over = false}).status().code(),
+            base::Code::kBusy);
+  // Nor on another machine, whatever the numbers of its files are.
+  EXPECT_EQ(
+      two_.Acquire({.host_is_ours = true, .host_file = file, .take_over = false}).status().code(),
+      base::Code::kBusy);
+  EXPECT_TRUE((*first)->Check().ok());
+  proof.reset();  // the process ends, without a word to the store
+  proof = LockFileOnHost(one_.env, "/data/locks", "db.lock").value();
+  EXPECT_EQ(proof->file, file);
+  const base::SteadyTime began = one_.env.Now();
+  const auto second =
+      one_.Acquire({.host_is_ours = true, .host_file = proof->file, .take_over = false});
+  ASSERT_TRUE(second.ok()) << second.status().ToString();
+  EXPECT_EQ(one_.env.Now(), began);
+  EXPECT_EQ((*first)->Check().code(), base::Code::kFenced);
+}
+
+TEST_F(ObjectLockTest, WithoutABootIdNobodyOfThisHostIsKnownToBeGone) {
+  ASSERT_TRUE(one_.env.Remove(env::kBootIdPath).ok());
+  auto first = one_.Acquire({.host_is_ours = true, .host_file = "1:2"});
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(
+      one_.Acquire({.host_is_ours = true, .host_file = "1:2", .take_over = false}).status().code(),
+      base::Code::kBusy);
+}
+
 TEST_F(ObjectLockTest, NonsenseInTheFolderIsAHolderOfWhomNothingIsKnown) {
   ASSERT_TRUE(
       one_.store->Put("db/lock/0000000000000007", base::AsBytes("{\"host\":7"), PutMode::kNew)

@@ -30,6 +30,7 @@ PACKAGE, VERSION = "s3rver", "3.7.1"
 STEP_SECONDS_MAX = 120
 ACCESS, SECRET = "S3RVER", "S3RVER"  # the server's own
 REGION, BUCKET = "eu-test-1", "backups"
+TAKES_OVER_WITHIN = 60  # the lease of a lock is 300
 SLOW_EVERY, LOST_EVERY = 20, 31
 
 
@@ -61,6 +62,8 @@ class Gate(http.server.BaseHTTPRequestHandler):
     server_port_behind = 0
     lock = threading.Lock()
     seen = refused = slowed = lost = 0
+    hold = None  # while set, uploads of data wait for it; `held` tells that one does
+    held = threading.Event()
 
     def log_message(self, *arguments):
         pass
@@ -103,6 +106,12 @@ class Gate(http.server.BaseHTTPRequestHandler):
 
     def serve(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        hold = Gate.hold
+        if hold is not None and self.command == "PUT" and "/ltx/" in self.path:
+            Gate.held.set()
+            hold.wait(STEP_SECONDS_MAX)
+            self.close_connection = True
+            return None
         with Gate.lock:  # one at a time: so If-None-Match decides
             Gate.seen += 1
             body_hash = hashlib.sha256(body).hexdigest()
@@ -205,9 +214,37 @@ def check_group(understudy, directory, endpoint):
         assert sqlite3.connect(database).execute(count).fetchone() == (200,)
         assert len(json.loads(run("backup", "list", "shop", "--repo", location, "-o", "json"))["backups"]) == 3
         print("a group's backups in a bucket: taken, listed, verified, restored to a file and in place")
+        check_kill(run, understudy, environment, location)
         check_encryption(run, directory, location.replace("/group?", "/sealed?"))
     finally:
         run("lab", "down")
+
+
+def check_kill(run, understudy, environment, location):
+    """A daemon is killed while it uploads: it is the one that had the lock, so it waits for nobody afterwards."""
+    def listed():
+        return len(json.loads(run("backup", "list", "shop", "--repo", location, "-o", "json"))["backups"])
+
+    before = listed()
+    Gate.held.clear()
+    Gate.hold = threading.Event()
+    backup = subprocess.Popen([understudy, "backup", "run", "shop", "--to", location, "--from", "s2"], env=environment,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert Gate.held.wait(STEP_SECONDS_MAX), "no data was uploaded"
+        backup.kill()  # it would ask for a backup of another copy
+        run("lab", "kill", "s2")
+    finally:
+        backup.kill()
+        backup.wait()
+        Gate.hold.set()
+        Gate.hold = None
+    began = time.monotonic()
+    run("lab", "start", "s2")
+    while listed() == before:
+        assert time.monotonic() - began < TAKES_OVER_WITHIN, "it waits for the lock of its own former process"
+        threading.Event().wait(0.2)
+    print(f"a daemon that was killed while it uploaded had its backup {time.monotonic() - began:.1f} s after its start")
 
 
 def check_encryption(run, directory, location):
