@@ -121,6 +121,9 @@ Status Replayer::ApplySome(RunResult& result) {
     const bool is_full =
         group_bytes_ >= options_.group_bytes_max || applied().position.seq <= single_until_;
     if (!in_record() && is_full) RETURN_IF_ERROR(Publish());
+    // Only between records is the WAL put into the file. Without stopping there, runs that end in
+    // the middle of large records would make it as large as all that is to be caught up with.
+    if (!in_record() && wal_->wal_bytes() >= next_checkpoint_bytes_) break;
   }
   return in_record() ? Status() : Publish();
 }

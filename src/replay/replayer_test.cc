@@ -129,6 +129,23 @@ TEST_F(ReplayerTest, StreamsARecordLargerThanItsMemory) {
   ExpectAtEnd();
 }
 
+TEST_F(ReplayerTest, CatchingUpWithLargeRecordsDoesNotMakeTheWalGrow) {
+  fixture_.Insert(5000);
+  for (int i = 0; i < 30; ++i) {
+    fixture_.Sql("UPDATE t SET body = randomblob(400)");
+    fixture_.Capture();
+  }
+  auto options = DefaultOptions();
+  options.wal_bytes_max = 1 << 20;
+  options.run_bytes_max = 777'777;
+  Open(options);
+  ASSERT_TRUE(RunToEnd().ok());
+  ExpectAtEnd();
+  const uint64_t record = uint64_t{fixture_.table().pages()} * (4096 + 24);
+  EXPECT_GT(30 * record, 40u << 20);
+  EXPECT_LT(env::PosixEnv().Stat(path() + "-wal").value().size, options.wal_bytes_max + 2 * record);
+}
+
 TEST_F(ReplayerTest, SnapshotStaysAtItsPosition) {
   fixture_.Workload(5);
   Open();
