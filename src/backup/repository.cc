@@ -104,9 +104,24 @@ base::Status NotWritable(const base::Status& cause, const store::ObjectStore& st
                                   store.name(), cause.message()));
 }
 
-base::Status WriteMark(store::ObjectStore& store, const std::string& key, const Json& mark) {
-  return NotWritable(store.Put(key, base::AsBytes(mark.dump(2) + "\n"), store::PutMode::kReplace),
-                     store);
+base::Status WriteMark(store::ObjectStore& store, const std::string& key, const Json& mark,
+                       store::PutMode mode = store::PutMode::kReplace) {
+  return NotWritable(store.Put(key, base::AsBytes(mark.dump(2) + "\n"), mode), store);
+}
+
+// Makes an empty place a repository. Others may do so at the same moment: the first mark counts.
+base::Status BeginRepository(store::ObjectStore& store) {
+  const std::string key(kMarkName);
+  // What a crash during the first use leaves is no object: the place is still nobody else's.
+  ASSIGN_OR_RETURN(const store::ObjectList there, store.List(""));
+  if (!there.objects.empty() || !there.folders.empty()) {
+    if (store.Stat(key).ok()) return {};
+    return base::InvalidArgument(fmt::format(
+        "{} is not a backup repository and not empty (it has {}); choose an empty or new one",
+        store.name(), there.objects.empty() ? there.folders.front() : there.objects.front().name));
+  }
+  const base::Status written = WriteMark(store, key, NewMark(store), store::PutMode::kNew);
+  return written.code() == base::Code::kAlreadyExists ? base::Status() : written;
 }
 
 std::string MarkKeyOf(const std::string& database) {
@@ -188,21 +203,13 @@ base::Result<std::unique_ptr<Repository>> Repository::OpenOrCreate(
   std::unique_ptr<Repository> repository(new Repository(env, std::move(store)));
   store::ObjectStore& objects = repository->store();
   const auto mark = objects.Stat(std::string(kMarkName));
-  if (mark.ok()) {
-    RETURN_IF_ERROR(repository->CheckMark());
-    RETURN_IF_ERROR(FollowKeys(objects));
-    return repository;
+  if (mark.status().code() == base::Code::kNotFound) {
+    RETURN_IF_ERROR(BeginRepository(objects));
+  } else {
+    RETURN_IF_ERROR(mark.status());
   }
-  if (mark.status().code() != base::Code::kNotFound) return mark.status();
-  // What a crash during the first use leaves is no object: the place is still nobody else's.
-  ASSIGN_OR_RETURN(const store::ObjectList there, objects.List(""));
-  if (!there.objects.empty() || !there.folders.empty()) {
-    return base::InvalidArgument(fmt::format(
-        "{} is not a backup repository and not empty (it has {}); choose an empty or new one",
-        objects.name(),
-        there.objects.empty() ? there.folders.front() : there.objects.front().name));
-  }
-  RETURN_IF_ERROR(WriteMark(objects, std::string(kMarkName), NewMark(objects)));
+  RETURN_IF_ERROR(repository->CheckMark());
+  RETURN_IF_ERROR(FollowKeys(objects));
   return repository;
 }
 
