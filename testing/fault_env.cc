@@ -176,6 +176,9 @@ Result<std::unique_ptr<env::FileLock>> FaultEnv::Lock(const std::string& path) {
 Status FaultEnv::SetModified(const std::string& path, base::WallTime time) {
   return Pass(Op::kSetModified, path, [&] { return below_.SetModified(path, time); });
 }
+Status FaultEnv::Clone(const std::string& from, const std::string& to) {
+  return Pass(Op::kOpen, to, [&] { return below_.Clone(from, to); });
+}
 
 uint64_t FailEachOperation(FaultPlan plan, uint64_t runs_max,
                            const std::function<bool(const FaultPlan&)>& run) {

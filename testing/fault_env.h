@@ -24,7 +24,7 @@
 namespace understudy::test {
 
 enum class Op : uint32_t {
-  kOpen = 1 << 0,
+  kOpen = 1 << 0,  // and Clone
   kRead = 1 << 1,
   kWrite = 1 << 2,
   kSync = 1 << 3,
@@ -75,7 +75,7 @@ struct FaultPlan {
   Effect effect = Effect::kNone;
 };
 
-class FaultEnv final : public env::Env {
+class FaultEnv : public env::Env {
  public:
   explicit FaultEnv(env::Env& below) : below_(below) {}
 
@@ -102,6 +102,7 @@ class FaultEnv final : public env::Env {
   base::Result<env::Space> FreeSpace(const std::string& path) override;
   base::Result<std::unique_ptr<env::FileLock>> Lock(const std::string& path) override;
   base::Status SetModified(const std::string& path, base::WallTime time) override;
+  base::Status Clone(const std::string& from, const std::string& to) override;
 
   base::SteadyTime Now() override { return below_.Now(); }
   base::WallTime WallNow() override { return below_.WallNow(); }

@@ -13,6 +13,7 @@ BackupDocument DescribeSnapshot(const SnapshotSource& source) {
   document.database = origin.database;
   document.server = origin.server;
   document.role = origin.role;
+  document.provider = origin.provider;
   document.position = at.position;
   document.commit_time = at.commit_time;
   document.page_size = source.page_size();

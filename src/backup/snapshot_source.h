@@ -23,6 +23,9 @@ struct SnapshotOrigin {
   std::string database_name;
   std::string server;  // name of the server it is read on
   std::string role;    // of the copy at that moment: "active", "passive" or "offline"
+  // What keeps its pages from changing: "snapshot-read", a read transaction; "reflink", a clone of
+  // the file (design/0038).
+  std::string provider = "snapshot-read";
 };
 
 class SnapshotSource {

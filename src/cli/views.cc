@@ -333,6 +333,7 @@ Json BackupJson(const v1::Backup& backup) {
   row["base"] = TextOrNull(backup.base());
   row["server"] = backup.server();
   row["role"] = backup.role();
+  row["provider"] = TextOrNull(backup.provider());
   row["state"] = backup.state();
   row["term"] = backup.position().term();
   row["position"] = backup.position().seq();

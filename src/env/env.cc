@@ -7,6 +7,10 @@ namespace understudy::env {
 
 using base::Status;
 
+base::Status Env::Clone(const std::string& from, const std::string& to) {
+  return base::InvalidArgument("clone " + from + " as " + to + ": these files cannot be cloned");
+}
+
 bool Exists(Env& env, const std::string& path) { return env.Stat(path).ok(); }
 
 std::string DirectoryOf(std::string_view path) {

@@ -101,6 +101,9 @@ class Env {
   virtual base::Result<Space> FreeSpace(const std::string& path) = 0;
   // kBusy when another process (or this one) holds the lock on that file, which is made if absent.
   virtual base::Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
+  // A new file `to` that shares the blocks of `from`, as it is at one moment; `from` may be a live
+  // database (clone_file.h). kInvalidArgument where there is no such thing.
+  virtual base::Status Clone(const std::string& from, const std::string& to);
   // Sets the modification time (Litestream reads a backup file's time from it).
   virtual base::Status SetModified(const std::string& path, base::WallTime time) = 0;
 

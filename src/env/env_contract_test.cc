@@ -53,6 +53,21 @@ TEST_P(EnvContract, OpenOfAnAbsentFileIsNotFoundAndNamesIt) {
   EXPECT_EQ(env_.Open(Path("no/such"), OpenMode::kCreate).status().code(), Code::kNotFound);
 }
 
+TEST_P(EnvContract, ACloneIsTheFileOrThereIsNone) {
+  Put("a", "content");
+  Put("b", "other");
+  EXPECT_NE(env_.Clone(Path("a"), Path("b")).code(), Code::kOk);
+  EXPECT_EQ(Get("b"), "other");
+  EXPECT_NE(env_.Clone(Path("absent"), Path("c")).code(), Code::kOk);
+  EXPECT_FALSE(Exists(env_, Path("c")));
+  const base::Status cloned = env_.Clone(Path("a"), Path("c"));
+  EXPECT_TRUE(cloned.ok() || cloned.code() == Code::kInvalidArgument) << cloned.ToString();
+  EXPECT_EQ(Exists(env_, Path("c")), cloned.ok());
+  if (cloned.ok()) {
+    EXPECT_EQ(Get("c"), "content");
+  }
+}
+
 TEST_P(EnvContract, CreateKeepsWhatIsThereCreateNewRefusesItCreateTruncateEmptiesIt) {
   Put("a", "content");
   EXPECT_TRUE(env_.Open(Path("a"), OpenMode::kCreate).ok());

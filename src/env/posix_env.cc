@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "env/clone_file.h"
 #include "env/env.h"
 
 namespace understudy::env {
@@ -213,6 +214,10 @@ class PosixEnvironment final : public Env {
       return FromErrno("lock", path, error);
     }
     return std::unique_ptr<FileLock>(new PosixLock(descriptor));
+  }
+
+  Status Clone(const std::string& from, const std::string& to) override {
+    return CloneFile(from, to);
   }
 
   Status SetModified(const std::string& path, base::WallTime time) override {

@@ -22,6 +22,7 @@ v1::Backup ToProto(const backup::BackupDocument& document, const std::string& re
   to.set_page_size(document.page_size);
   to.set_pages(document.pages);
   to.set_database_bytes(uint64_t{document.page_size} * document.pages);
+  to.set_provider(document.provider);
   to.set_stored_bytes(document.bytes_stored);
   to.set_checksum(fmt::format("{:016x}", document.checksum));
   to.set_repository(repository);

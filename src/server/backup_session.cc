@@ -166,6 +166,7 @@ void BackupSession::Run() {
     FailWriter(status);
     if (writer_.Enter(WriterEvent::kAbort).ok()) writer_.Leave();
   }
+  reading_.reset();
   snapshot_.reset();
   if (context_.log_rules != nullptr) {
     context_.log_rules->ReleaseHold(options_.database, BackupHold(options_.id, "", {}).name);

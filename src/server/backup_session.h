@@ -5,7 +5,8 @@
 //                       backups; the log range of the active copy, whose server is told
 //   PrepareForSnapshot  the copy has replayed what it has
 //   Freeze, Thaw        a read transaction pins a position: nobody is kept from anything
-//   PostSnapshot        the position is known; the file for a requester that copies it itself
+//   PostSnapshot        the provider: a clone of the file where that can be had (clone_snapshot.h);
+//                       the position is known; the file for a requester that copies it itself
 //   (transfer)          into the repository, by RunBackup; or by the requester, until it says so
 //   BackupComplete      stored data was read back; the document is there
 //   BackupShutdown      everything is given back, whatever happened; the writer is Stable
@@ -33,6 +34,7 @@
 #include "server/context.h"
 #include "server/copy_host.h"
 #include "server/group_cache.h"
+#include "server/snapshot_adaptor.h"
 
 namespace understudy::server {
 
@@ -105,9 +107,12 @@ class BackupSession {
   base::Status PrepareSnapshot();
   base::Status Freeze();
   base::Status Thaw() { return {}; }
+  base::Result<std::string> ChooseProvider();
   base::Status PostSnapshot();
   base::Status Transfer();
+  std::optional<backup::BackupDocument> FindFinished() const;
   base::Status Store();
+  void NoteStored(const backup::BackupDocument& document) EXCLUDES_LOCK(mutex_);
   base::Status CheckPages();
   base::ProgressSink ProgressSink();
   base::Status AwaitRequester();
@@ -131,8 +136,9 @@ class BackupSession {
 
   // Used by the session's thread only.
   std::unique_ptr<backup::Repository> repository_;
-  std::unique_ptr<backup::SnapshotSource> snapshot_;
-  std::string exposed_;  // directory of the exposed file
+  std::unique_ptr<ReaderSnapshot> reading_;           // until the provider is chosen
+  std::unique_ptr<backup::SnapshotSource> snapshot_;  // from then on
+  std::string exposed_;                               // directory of the exposed file or the clone
   backup::Phase phase_ = backup::Phase::kIdentify;
   base::SteadyTime phase_began_{};
   base::SteadyTime freeze_began_{};

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include "backup/snapshot_scan.h"
+#include "base/diag.h"
 #include "rpc/protocol.h"
 #include "server/backup_session.h"
+#include "server/clone_snapshot.h"
 #include "server/copy_snapshot.h"
 #include "server/exposed_snapshot.h"
 #include "server/log_rules.h"
@@ -34,19 +36,49 @@ base::Status BackupSession::Freeze() {
     trouble_.limit = limit;
     trouble_.setting = LimitSetting(backup::WriterEvent::kFreeze);
   }
-  ASSIGN_OR_RETURN(snapshot_, std::move(opened));
+  ASSIGN_OR_RETURN(reading_, std::move(opened));
   if (context_.log_rules != nullptr) {
     context_.log_rules->SetHold(options_.database,
-                                BackupHold(options_.id, context_.server, snapshot_->at().position));
+                                BackupHold(options_.id, context_.server, reading_->at().position));
   }
   return {};
 }
 
+// The provider: a clone of the file where the file system can do that, so that the read transaction
+// ends; its path. Otherwise the read transaction, and no path.
+base::Result<std::string> BackupSession::ChooseProvider() {
+  const ProviderChoice choice = context_.settings.Get().backup.provider;
+  exposed_ = ExposedDirectory(host_.data_dir(), options_.id);
+  if (choice != ProviderChoice::kSnapshotRead) {
+    base::Result<ClonedSnapshot> cloned = CloneSnapshot(context_.env, *reading_, exposed_);
+    if (cloned.ok()) {
+      snapshot_ = std::move(cloned->source);
+      reading_.reset();
+      return std::move(cloned->path);
+    }
+    if (choice == ProviderChoice::kReflink) {
+      trouble_.setting = "backup.provider";
+      trouble_.operation = "clone the database's file";
+      return cloned.status();
+    }
+    if (cloned.status().code() != base::Code::kInvalidArgument) {
+      base::Diag(base::DiagLevel::kWarning, "backup",
+                 "the file was not cloned; the backup reads it in a transaction",
+                 {{"database", options_.database}, {"why", cloned.status().ToString()}});
+    }
+  }
+  snapshot_ = std::move(reading_);
+  return std::string();
+}
+
 base::Status BackupSession::PostSnapshot() {
-  std::string path;
-  if (options_.expose) {
-    exposed_ = ExposedDirectory(host_.data_dir(), options_.id);
+  ASSIGN_OR_RETURN(std::string path, ChooseProvider());
+  if (!options_.expose) {
+    path.clear();
+  } else if (path.empty()) {
     ASSIGN_OR_RETURN(path, Expose(context_.env, *snapshot_, exposed_, ProgressSink()));
+  } else {
+    RETURN_IF_ERROR(backup::ScanSnapshot(*snapshot_, "checking", ProgressSink(), {}));
   }
   Publish([&](View& view) {
     view.at = snapshot_->at().position;
@@ -61,7 +93,23 @@ base::Status BackupSession::Transfer() {
   return AwaitRequester();
 }
 
+// A process that was killed may have got as far as the document: then all was done but telling it.
+std::optional<backup::BackupDocument> BackupSession::FindFinished() const {
+  if (!options_.resumed) return std::nullopt;
+  base::Result<backup::BackupDocument> found = repository_->Find(options_.database, options_.id);
+  if (!found.ok()) return std::nullopt;
+  for (const backup::BackupFile& file : found->files) {
+    const auto there = repository_->store().Stat(file.path);
+    if (!there.ok() || there->bytes != file.bytes) return std::nullopt;
+  }
+  return std::move(*found);
+}
+
 base::Status BackupSession::Store() {
+  if (std::optional<backup::BackupDocument> finished = FindFinished()) {
+    NoteStored(*finished);
+    return {};
+  }
   backup::BackupOptions options;
   options.software = fmt::format("understudy {}", rpc::kVersion);
   options.id = options_.id;
@@ -77,13 +125,16 @@ base::Status BackupSession::Store() {
     view.note = fmt::format("taken as a full backup instead of {}: {}",
                             backup::BackupTypeName(options_.type), result.instead_of_increment);
   });
-  const backup::BackupType type = result.document.type;
-  if (result.status.ok() &&
-      (type == backup::BackupType::kFull || type == backup::BackupType::kIncremental)) {
-    base::MutexLock lock(mutex_);
-    unnoted_ = result.document;
-  }
+  if (result.status.ok()) NoteStored(result.document);
   return result.status;
+}
+
+void BackupSession::NoteStored(const backup::BackupDocument& document) {
+  Publish([&](View& view) { view.document = document; });
+  const backup::BackupType type = document.type;
+  if (type != backup::BackupType::kFull && type != backup::BackupType::kIncremental) return;
+  base::MutexLock lock(mutex_);
+  unnoted_ = document;
 }
 
 // For a requester that copies nothing: every page can be read, and is the one on record.

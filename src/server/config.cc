@@ -111,6 +111,22 @@ Status SetTime(const toml::node& node, TimeRange range, base::Duration& out) {
   return {};
 }
 
+Status SetProvider(const toml::node& node, ProviderChoice& out) {
+  std::string text;
+  RETURN_IF_ERROR(SetText(node, text));
+  static const std::map<std::string, ProviderChoice> kChoices = {
+      {"auto", ProviderChoice::kAuto},
+      {"snapshot-read", ProviderChoice::kSnapshotRead},
+      {"reflink", ProviderChoice::kReflink}};
+  const auto found = kChoices.find(text);
+  if (found == kChoices.end()) {
+    return InvalidArgument(
+        fmt::format("is \"{}\", allowed are auto, snapshot-read and reflink", text));
+  }
+  out = found->second;
+  return Status();
+}
+
 Status SetLevel(const toml::node& node, base::DiagLevel& out) {
   std::string text;
   RETURN_IF_ERROR(SetText(node, text));
@@ -320,6 +336,8 @@ const std::map<std::string, Setter>& Setters() {
        }},
       {"backup.repository",
        [](const Node& n, Config& c) { return SetText(n, c.backup.repository); }},
+      {"backup.provider",
+       [](const Node& n, Config& c) { return SetProvider(n, c.backup.provider); }},
       {"lost.database_bytes_max",
        [](const Node& n, Config& c) {
          return SetSize(n, {0, 1ull << 50}, c.lost.database_bytes_max);

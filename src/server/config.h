@@ -22,6 +22,9 @@ namespace understudy::server {
 
 inline constexpr uint64_t kConfigBytesMax = 1 << 20;
 
+// What keeps the pages from changing that a backup reads (design/0038).
+enum class ProviderChoice { kAuto, kSnapshotRead, kReflink };
+
 struct Config {
   std::string path;  // of the file it was read from
 
@@ -51,6 +54,7 @@ struct Config {
 
   struct Backup {
     std::string repository;  // default of the commands; may be empty
+    ProviderChoice provider = ProviderChoice::kAuto;
   } backup;
 
   // The HTTP server for load balancers (docs/routing.md).

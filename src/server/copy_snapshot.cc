@@ -3,12 +3,10 @@
 
 #include <fmt/format.h>
 
-#include "server/snapshot_adaptor.h"
-
 namespace understudy::server {
 namespace {
 
-using Source = std::unique_ptr<backup::SnapshotSource>;
+using Source = std::unique_ptr<ReaderSnapshot>;
 
 template <typename Snapshot>
 base::Result<Source> Take(const backup::SnapshotOrigin& origin, base::Result<Snapshot> opened) {
@@ -19,8 +17,9 @@ base::Result<Source> Take(const backup::SnapshotOrigin& origin, base::Result<Sna
 
 }  // namespace
 
-base::Result<std::unique_ptr<backup::SnapshotSource>> OpenCopySnapshot(
-    const ServerContext& context, CopyHost& host, const CopySnapshotOptions& options) {
+base::Result<std::unique_ptr<ReaderSnapshot>> OpenCopySnapshot(const ServerContext& context,
+                                                               CopyHost& host,
+                                                               const CopySnapshotOptions& options) {
   backup::SnapshotOrigin origin;
   origin.database_name = options.database;
   origin.server = context.server;

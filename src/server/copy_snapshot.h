@@ -8,9 +8,9 @@
 #include <memory>
 #include <string>
 
-#include "backup/snapshot_source.h"
 #include "server/context.h"
 #include "server/copy_host.h"
+#include "server/snapshot_adaptor.h"
 
 namespace understudy::server {
 
@@ -20,7 +20,8 @@ struct CopySnapshotOptions {
   base::Duration limit{};
 };
 
-base::Result<std::unique_ptr<backup::SnapshotSource>> OpenCopySnapshot(
-    const ServerContext& context, CopyHost& host, const CopySnapshotOptions& options);
+base::Result<std::unique_ptr<ReaderSnapshot>> OpenCopySnapshot(const ServerContext& context,
+                                                               CopyHost& host,
+                                                               const CopySnapshotOptions& options);
 
 }  // namespace understudy::server

@@ -34,6 +34,9 @@ class ReaderSnapshot final : public backup::SnapshotSource {
     }
     return {};
   }
+  // The database's file, and the pages that are elsewhere: what a clone needs.
+  std::string path() const { return reader_->path(); }
+  std::vector<base::PageNo> PagesInWal() const { return reader_->PagesInWal(); }
   std::vector<uint64_t> TakeHashes() override { return std::exchange(hashes_, {}); }
 
  private:

@@ -74,6 +74,15 @@ Status SnapshotReader::Establish() {
   return Status();
 }
 
+std::vector<base::PageNo> SnapshotReader::PagesInWal() const {
+  std::vector<base::PageNo> pages;
+  for (const auto& [page, frame] : frame_of_page_) {
+    if (page <= pages_) pages.emplace_back(page);
+  }
+  std::sort(pages.begin(), pages.end());
+  return pages;
+}
+
 Status SnapshotReader::ReadPages(base::PageNo first, uint32_t count, std::span<uint8_t> out) {
   CHECK(first.value >= 1 && uint64_t{first.value} + count - 1 <= pages_);
   CHECK(out.size() == size_t{count} * page_size_);

@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/status.h"
@@ -48,6 +49,10 @@ class SnapshotReader {
   uint32_t pages() const { return pages_; }
   // The wal-index header of the snapshot: salts, mx_frame and running checksum.
   const WalIndexHeader& header() const { return header_; }
+  std::string path() const { return connection_->path(); }
+  // The pages, ascending, whose newest content may not be in the database file. The content of all
+  // others is in the file and stays there, whatever is checkpointed meanwhile.
+  std::vector<base::PageNo> PagesInWal() const;
 
   // Pages first .. first + count - 1 into `out`.
   // REQUIRES: first >= 1, first + count - 1 <= pages(), out.size() == count * page_size().
