@@ -270,8 +270,18 @@ std::map<std::string, Setter> WithTlsSetters(std::map<std::string, Setter> sette
   return setters;
 }
 
+std::map<std::string, Setter> WithBackupSetters(std::map<std::string, Setter> setters) {
+  using Node = toml::node;
+  setters.insert({{"backup.repository",
+                   [](const Node& n, Config& c) { return SetText(n, c.backup.repository); }},
+                  {"backup.provider",
+                   [](const Node& n, Config& c) { return SetProvider(n, c.backup.provider); }}});
+  return setters;
+}
+
 std::map<std::string, Setter> AllSetters(std::map<std::string, Setter> setters) {
-  return WithUpkeepSetters(WithTlsSetters(WithLagSetters(WithRoutingSetters(std::move(setters)))));
+  return WithUpkeepSetters(
+      WithTlsSetters(WithLagSetters(WithBackupSetters(WithRoutingSetters(std::move(setters))))));
 }
 
 const std::map<std::string, Setter>& Setters() {
@@ -334,10 +344,6 @@ const std::map<std::string, Setter>& Setters() {
        [](const Node& n, Config& c) {
          return SetTime(n, {milliseconds(100), hours(1)}, c.ship.retry_max);
        }},
-      {"backup.repository",
-       [](const Node& n, Config& c) { return SetText(n, c.backup.repository); }},
-      {"backup.provider",
-       [](const Node& n, Config& c) { return SetProvider(n, c.backup.provider); }},
       {"lost.database_bytes_max",
        [](const Node& n, Config& c) {
          return SetSize(n, {0, 1ull << 50}, c.lost.database_bytes_max);
