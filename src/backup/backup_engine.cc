@@ -37,7 +37,7 @@ base::Status FullBackup::Store() {
   RETURN_IF_ERROR(TakeExisting());
   if (reused_) return {};
   phase_ = Phase::kPrepareForBackup;
-  RETURN_IF_ERROR(CheckSpace(document_.pages, [](uint32_t i) { return base::PageNo(i + 1); }));
+  RETURN_IF_ERROR(Predict(document_.pages, [](uint32_t i) { return base::PageNo(i + 1); }));
   phase_ = Phase::kTransfer;
   return Transfer();
 }

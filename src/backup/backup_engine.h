@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // RunBackup: one backup of a copy into a repository, of any type; RunFull: a full one.
 //
-//   prepare    lock, remove leftovers, check names, id and free space (numbers in the message)
+//   prepare    lock, remove leftovers, check names, id, free space and time (numbers in the
+//              message)
 //   base       of an increment: chosen and checked (increment_backup.h)
 //   transfer   data is uploaded: compressed, written, stored piece by piece
 //   verify     each piece is read back from where it is stored, decoded, and every page hashed: the
@@ -14,10 +15,12 @@
 // page. Threading: thread-compatible; one backup per database and repository at a time (kBusy).
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "backup/backup_document.h"
 #include "backup/executor.h"
+#include "backup/prediction.h"
 #include "backup/repository.h"
 #include "backup/snapshot_source.h"
 #include "backup/writer_state.h"
@@ -33,6 +36,9 @@ struct BackupOptions {
   bool or_full = false;                 // instead of an increment that has no base
   std::string id = {};                  // of the backup; empty: a new one
   uint64_t bytes_per_second = 0;        // that are written to the repository; 0: no limit
+  // Told once, before anything is written; not of a backup that has nothing to write.
+  std::function<void(const Prediction&)> predicted = {};
+  base::Duration time_max{};  // one that is expected to last longer is not begun; zero: no limit
 };
 
 struct [[nodiscard]] BackupResult {

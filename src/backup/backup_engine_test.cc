@@ -235,6 +235,41 @@ TEST_F(BackupEngine, FullDiskIsForetoldWithNumbers) {
   EXPECT_EQ(Listed(), 0u);
 }
 
+TEST_F(BackupEngine, TimeIsForetoldByAnEarlierBackupAndRefusedWithNumbers) {
+  SnapshotInMemory source(4096, 2000, 7, kPosition);
+  std::vector<Prediction> predictions;
+  BackupOptions options;
+  options.predicted = [&](const Prediction& prediction) { predictions.push_back(prediction); };
+  options.time_max = std::chrono::seconds(5);
+  // It lasts 10 s; nothing tells so before.
+  options.progress = [&, slow = true](const base::Progress&) mutable {
+    if (std::exchange(slow, false)) env_.clock().Advance(std::chrono::seconds(10));
+    return true;
+  };
+  const BackupResult first = Run(source, options);
+  ASSERT_TRUE(first.status.ok()) << first.status.ToString();
+  ASSERT_EQ(predictions.size(), 1u);
+  EXPECT_FALSE(predictions[0].lasts);
+  EXPECT_NEAR(static_cast<double>(predictions[0].bytes_to_store),
+              static_cast<double>(first.document.bytes_stored),
+              static_cast<double>(first.document.bytes_stored) / 10);
+
+  SnapshotInMemory later(4096, 2000, 8, {base::Term(3), base::Seq(0x7000)});
+  const BackupResult refused = Run(later, options);
+  EXPECT_EQ(refused.status.code(), base::Code::kTimedOut);
+  EXPECT_EQ(refused.phase, Phase::kPrepareForBackup);
+  EXPECT_EQ(refused.code, WriterCode::kTimeout);
+  EXPECT_THAT(refused.status.message(), HasSubstr("as backup " + first.document.id));
+  EXPECT_THAT(refused.status.message(), HasSubstr("5 s are allowed"));
+  EXPECT_EQ(Listed(), 1u);
+  ASSERT_EQ(predictions.size(), 2u);
+  EXPECT_EQ(predictions[1].told_by, first.document.id);
+  EXPECT_NEAR(static_cast<double>(predictions[1].lasts.value().count()) / 1e9, 10, 1);
+
+  options.time_max = std::chrono::seconds(20);
+  EXPECT_TRUE(Run(later, options).status.ok());
+}
+
 TEST_F(BackupEngine, DiskThatFillsUpMeanwhileLeavesNothing) {
   SnapshotInMemory source(4096, 2000, 7, kPosition);
   int calls = 0;

@@ -149,8 +149,7 @@ base::Status BackupRun::BeginUpload() {
   return {};
 }
 
-base::Status BackupRun::CheckSpace(uint32_t pages,
-                                   const std::function<base::PageNo(uint32_t)>& nth) {
+base::Status BackupRun::Predict(uint32_t pages, const std::function<base::PageNo(uint32_t)>& nth) {
   const uint32_t page_size = document_.page_size;
   const uint32_t samples = std::min(kSamplePages, pages);
   PageEncoder encoder;
@@ -165,7 +164,10 @@ base::Status BackupRun::CheckSpace(uint32_t pages,
   }
   const uint64_t needed = stored * pages / samples;
   ASSIGN_OR_RETURN(const std::optional<env::Space> space, repository_.store().Free());
-  if (!space || space->free >= needed) return base::Status();
+  Prediction prediction{.bytes_to_store = needed, .bytes_free = space ? space->free : 0};
+  PredictTime(list_, prediction);
+  if (options_.predicted) options_.predicted(prediction);
+  if (!space || space->free >= needed) return CheckTime(prediction, options_.time_max);
   return base::NoSpace(
       fmt::format("it needs about {} ({} of pages, of which {} sampled shrink to {} %), and {} are "
                   "free there; free some or choose another repository",

@@ -30,8 +30,8 @@ class BackupRun {
 
   // Sets upload_: of file_.
   base::Status BeginUpload();
-  // Predicts the size from a sample of `pages` pages, of which `nth` gives the numbers.
-  base::Status CheckSpace(uint32_t pages, const std::function<base::PageNo(uint32_t)>& nth);
+  // Predicts size and time from a sample of `pages` pages, of which `nth` gives the numbers.
+  base::Status Predict(uint32_t pages, const std::function<base::PageNo(uint32_t)>& nth);
   // A file of this name, which no listed backup can use, may be replaced, unless a document that
   // cannot be read may be about it.
   base::Status Replace(const std::string& path);

@@ -37,8 +37,8 @@ base::Status IncrementBackup::Store() {
   RETURN_IF_ERROR(TakeExisting(pages));
   if (reused_) return {};
   phase_ = Phase::kPrepareForBackup;
-  RETURN_IF_ERROR(CheckSpace(static_cast<uint32_t>(pages.size()),
-                             [&](uint32_t i) { return base::PageNo(pages[i]); }));
+  RETURN_IF_ERROR(Predict(static_cast<uint32_t>(pages.size()),
+                          [&](uint32_t i) { return base::PageNo(pages[i]); }));
   phase_ = Phase::kTransfer;
   return Upload(pages);
 }

@@ -19,12 +19,14 @@ TEST(RepositoryTest, ManyMayBeginItAtTheSameMoment) {
     std::vector<base::Status> ends(kWriters);
     std::vector<std::thread> writers;
     for (base::Status& end : ends) {
-      writers.emplace_back([&end, &place] {
+      const std::string database = "db" + std::to_string(writers.size());
+      writers.emplace_back([&end, &place, database] {
         const auto opened = Repository::OpenOrCreate(env::PosixEnv(), place);
         end = opened.status();
         if (!opened.ok()) return;
         // As the first backup does; the place is not empty for those who come now.
-        end = (*opened)->store().Put("db/backups/x", base::AsBytes("x"), store::PutMode::kReplace);
+        end = (*opened)->store().Put(database + "/backups/x", base::AsBytes("x"),
+                                     store::PutMode::kNew);
       });
     }
     for (std::thread& writer : writers) writer.join();

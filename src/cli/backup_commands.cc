@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
 
 #include "cli/backup_exec.h"
 #include "cli/backup_timeline.h"
@@ -17,6 +18,9 @@
 namespace understudy::cli {
 namespace {
 
+// A shorter one is over before its prediction is read.
+constexpr base::Duration kForetoldMin = std::chrono::seconds(10);
+
 struct Arguments {
   std::string database;
   std::string id;
@@ -27,6 +31,7 @@ struct Arguments {
   bool here = false;
   bool explain = false;
   std::optional<base::Duration> wait;
+  std::optional<base::Duration> within;
 };
 
 std::string Summary(const Json& backup, std::string_view done) {
@@ -53,15 +58,33 @@ struct Attempt {
   std::string not_here;  // why that one and not the asked server; then there is no result
 };
 
+// What will take a while, before it does.
+void Foretell(Context& context, const v1::BackupPrediction& prediction) {
+  const base::Duration lasts = std::chrono::milliseconds(prediction.lasts_ms());
+  if (lasts < kForetoldMin) return;
+  const std::string free =
+      prediction.bytes_free() == 0
+          ? ""
+          : fmt::format("; {} are free there", FormatBytes(prediction.bytes_free()));
+  context.output().Note(
+      fmt::format("about {} to store, which takes about {} at the speed of backup {}{}",
+                  FormatBytes(prediction.bytes_to_store()), FormatDuration(lasts),
+                  Printable(prediction.told_by()), free));
+}
+
 base::Result<Json> TakeBackup(Context& context, rpc::AdminClient& client,
                               const v1::RunBackupRequest& request, Attempt& attempt) {
   std::optional<Json> result;
   std::string note;
+  bool foretold = false;
   ProgressView view(context.output(), context.env());
   RETURN_IF_ERROR(client.RunBackup(request, [&](const v1::RunBackupResponse& message) {
     attempt.server = message.server();
     attempt.not_here = message.not_here();
     attempt.began = true;
+    if (message.has_prediction() && !std::exchange(foretold, true)) {
+      Foretell(context, message.prediction());
+    }
     if (message.has_progress()) view.Update(message.progress());
     if (message.has_result()) {
       result = BackupJson(message.result());
@@ -147,6 +170,8 @@ base::Status RunBackup(Context& context, const Arguments& arguments) {
   request.set_or_full(arguments.or_full);
   request.set_wait_ms(arguments.wait.value_or(kBackupWaitDefault) / std::chrono::milliseconds(1));
   request.set_here(arguments.here);
+  request.set_within_ms(arguments.within.value_or(base::Duration(0)) /
+                        std::chrono::milliseconds(1));
   Attempt attempt;
   base::Result<Json> result = TakeBackup(context, *client, request, attempt);
   const bool any_passive = arguments.from.empty() || arguments.from == "passive";
@@ -305,6 +330,9 @@ Runner DefineRun(CLI::App& app) {
                "take no backup: show which copy would be read, and why not another");
   AddRepository(app, "--to", arguments->repository);
   AddBackupWait(app, arguments->wait);
+  AddDuration(app, "--within", arguments->within,
+              "do not begin a backup that is expected to last longer, by how fast the newest one "
+              "of the database in that repository was");
   return [arguments](Context& context) { return RunBackup(context, *arguments); };
 }
 

@@ -64,6 +64,8 @@ base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc
   ASSIGN_OR_RETURN(options.type, TypeToTake(request.type()));
   options.or_full = request.or_full();
   options.wait = std::chrono::milliseconds(std::clamp<int64_t>(request.wait_ms(), 0, kWaitMsMax));
+  options.within =
+      std::chrono::milliseconds(std::clamp<int64_t>(request.within_ms(), 0, kWaitMsMax));
   ASSIGN_OR_RETURN(const std::shared_ptr<BackupSession> session,
                    backups_.Begin(std::move(options)));
   BackupSession::View view;
@@ -75,6 +77,7 @@ base::Status Admin::RunBackupHere(const v1::RunBackupRequest& request, const rpc
     v1::RunBackupResponse response;
     response.set_server(context_.server);
     response.set_session(session->options().id);
+    if (view.prediction) *response.mutable_prediction() = ToProto(*view.prediction);
     if (!view.ended) {
       FillProgress(view.progress, response.mutable_progress());
       if (!view.waiting_for.empty()) {

@@ -239,14 +239,11 @@ base::Result<v1::AnnounceBackupResponse> Admin::AnnounceBackup(
       copy == nullptr ? base::Result<Mount>(base::NotFound("")) : copy->mount();
   if (!mount.ok()) return response;
   response.set_active(true);
-  if (const auto other = backups_.announced().Announce(
-          lease, std::chrono::milliseconds(request.lasts_ms()), request.has_turn())) {
-    response.set_other(ToString(*other));
-  }
   const base::Position end = mount->log->durable();
-  if (response.other().empty() && context_.log_rules != nullptr) {
-    const base::Position range_end = lease.last.seq.value > 0 ? lease.last : end;
-    context_.log_rules->SetHold(lease.database, BackupHold(lease.id, lease.server, range_end));
+  const base::Position range_end = lease.last.seq.value > 0 ? lease.last : end;
+  if (const auto other = backups_.announced().Announce(
+          lease, std::chrono::milliseconds(request.lasts_ms()), request.has_turn(), range_end)) {
+    response.set_other(ToString(*other));
   }
   response.mutable_first()->set_term(mount->term.value);
   response.mutable_first()->set_seq(mount->log->first_seq().value);

@@ -20,7 +20,8 @@ void AnnouncedBackups::ReleaseHold(const BackupLease& lease) const {
 }
 
 std::optional<BackupLease> AnnouncedBackups::Announce(const BackupLease& lease,
-                                                      base::Duration lasts, bool has_turn) {
+                                                      base::Duration lasts, bool has_turn,
+                                                      base::Position range_end) {
   Expire();
   const base::SteadyTime until =
       context_.env.Now() + std::clamp(lasts, base::Duration(0), kLastsMax);
@@ -32,6 +33,9 @@ std::optional<BackupLease> AnnouncedBackups::Announce(const BackupLease& lease,
     if (found == entries_.end() && entries_.size() >= kBackupsMax) return std::nullopt;
     if (found != entries_.end() && !known) ReleaseHold(found->second.lease);
     entries_[lease.database] = {lease, until};
+    if (context_.log_rules != nullptr) {
+      context_.log_rules->SetHold(lease.database, BackupHold(lease.id, lease.server, range_end));
+    }
     if (known) return std::nullopt;
   }
   context_.events.Add(lease.type == "incremental" ? EventNumber::kSurrogateIncremental
@@ -47,8 +51,8 @@ void AnnouncedBackups::End(const BackupLease& lease, bool succeeded) {
     const auto found = entries_.find(lease.database);
     if (found == entries_.end() || found->second.lease.id != lease.id) return;
     entries_.erase(found);
+    ReleaseHold(lease);
   }
-  ReleaseHold(lease);
   context_.events.Add(
       succeeded ? EventNumber::kSurrogateCompleted : EventNumber::kSurrogateFailed,
       succeeded ? Severity::kInfo : Severity::kWarning, lease.database,
@@ -69,12 +73,14 @@ void AnnouncedBackups::Expire() {
     const base::SteadyTime now = context_.env.Now();
     for (auto at = entries_.begin(); at != entries_.end();) {
       const bool over = now >= at->second.until;
-      if (over) gone.push_back(at->second.lease);
+      if (over) {
+        gone.push_back(at->second.lease);
+        ReleaseHold(at->second.lease);
+      }
       at = over ? entries_.erase(at) : std::next(at);
     }
   }
   for (const BackupLease& lease : gone) {
-    ReleaseHold(lease);
     context_.events.Add(
         EventNumber::kSurrogateExpired, Severity::kWarning, lease.database,
         fmt::format("{} was not heard of any more, and is forgotten here", ToString(lease)));

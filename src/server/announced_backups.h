@@ -24,17 +24,19 @@ class AnnouncedBackups {
   explicit AnnouncedBackups(const ServerContext& context) : context_(context) {}
 
   // Another one of the same database that runs: then nothing is changed. One that has the turn in
-  // the coordinator takes the other's place: that one has ended, and could not say so here.
+  // the coordinator takes the other's place: that one has ended, and could not say so here. Log
+  // from `range_end` on is held for as long as it is known here.
   std::optional<cluster::BackupLease> Announce(const cluster::BackupLease& lease,
-                                               base::Duration lasts, bool has_turn)
-      EXCLUDES_LOCK(mutex_);
+                                               base::Duration lasts, bool has_turn,
+                                               base::Position range_end) EXCLUDES_LOCK(mutex_);
   void End(const cluster::BackupLease& lease, bool succeeded) EXCLUDES_LOCK(mutex_);
   std::optional<cluster::BackupLease> Find(const std::string& database) EXCLUDES_LOCK(mutex_);
   // Forgets those that were not announced again; called now and then.
   void Expire() EXCLUDES_LOCK(mutex_);
 
  private:
-  void ReleaseHold(const cluster::BackupLease& lease) const;
+  // Together with the entry, so that no hold is left of one that ends at the same moment.
+  void ReleaseHold(const cluster::BackupLease& lease) const REQUIRES_LOCK(mutex_);
 
   struct Entry {
     cluster::BackupLease lease;

@@ -38,6 +38,8 @@ base::Result<JournalledBackup> Read(env::Env& env, const std::string& path) {
   backup.options.repository = text("repository");
   backup.options.wait =
       std::chrono::milliseconds(std::min<uint64_t>(number("wait_ms"), kWaitMsMax));
+  backup.options.within =
+      std::chrono::milliseconds(std::min<uint64_t>(number("within_ms"), kWaitMsMax));
   backup.attempt = std::max<uint64_t>(number("attempt"), 1);
   const auto type = backup::BackupTypeFromName(text("type"));
   if (!type || !backup::IsBackupId(backup.options.id) || backup.options.repository.empty() ||
@@ -56,14 +58,16 @@ base::Status SaveBackup(env::Env& env, const std::string& data_dir,
                         const JournalledBackup& backup) {
   const BackupSession::Options& options = backup.options;
   RETURN_IF_ERROR(env.MakeDirectories(Directory(data_dir)));
-  const Json json{{"id", options.id},
-                  {"database", options.database},
-                  {"requester", options.requester},
-                  {"type", backup::BackupTypeName(options.type)},
-                  {"or_full", options.or_full},
-                  {"repository", options.repository},
-                  {"wait_ms", static_cast<uint64_t>(options.wait / std::chrono::milliseconds(1))},
-                  {"attempt", backup.attempt}};
+  const Json json{
+      {"id", options.id},
+      {"database", options.database},
+      {"requester", options.requester},
+      {"type", backup::BackupTypeName(options.type)},
+      {"or_full", options.or_full},
+      {"repository", options.repository},
+      {"wait_ms", static_cast<uint64_t>(options.wait / std::chrono::milliseconds(1))},
+      {"within_ms", static_cast<uint64_t>(options.within / std::chrono::milliseconds(1))},
+      {"attempt", backup.attempt}};
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   return env::WriteFileAtomically(env, PathOf(data_dir, options.id), base::AsBytes(text));
 }

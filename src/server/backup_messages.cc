@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace understudy::server {
 
 v1::Backup ToProto(const backup::BackupDocument& document, const std::string& repository) {
@@ -43,6 +45,17 @@ v1::Drill ToProto(const backup::DrillRecord& drill) {
   to.set_message(drill.message);
   to.set_bytes(drill.bytes);
   to.set_duration_ms(static_cast<int64_t>(drill.duration_ms));
+  return to;
+}
+
+v1::BackupPrediction ToProto(const backup::Prediction& prediction) {
+  v1::BackupPrediction to;
+  to.set_bytes_to_store(prediction.bytes_to_store);
+  to.set_bytes_free(prediction.bytes_free);
+  to.set_told_by(prediction.told_by);
+  if (prediction.lasts) {
+    to.set_lasts_ms(std::max<int64_t>(*prediction.lasts / std::chrono::milliseconds(1), 1));
+  }
   return to;
 }
 

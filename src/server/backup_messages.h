@@ -7,6 +7,7 @@
 
 #include "backup/backup_document.h"
 #include "backup/drill.h"
+#include "backup/prediction.h"
 #include "base/progress.h"
 #include "base/time.h"
 #include "env/env.h"
@@ -15,6 +16,7 @@
 namespace understudy::server {
 
 v1::Backup ToProto(const backup::BackupDocument& document, const std::string& repository);
+v1::BackupPrediction ToProto(const backup::Prediction& prediction);
 v1::Drill ToProto(const backup::DrillRecord& drill);
 void FillProgress(const base::Progress& progress, v1::ProgressUpdate* to);
 

@@ -57,6 +57,7 @@ class BackupSession {
     std::string repository;        // empty: the requester copies by itself
     bool expose = false;           // to it, as a SQLite file
     base::Duration wait{};         // for the turn; zero: fail at once
+    base::Duration within{};       // BackupOptions::time_max
     base::Duration phase_limit{};  // instead of the settings; zero: those
     std::vector<BackupFault> faults;
     bool resumed = false;  // begun again after a restart: the copies are being opened
@@ -72,6 +73,7 @@ class BackupSession {
     base::Status status;              // of an ended one
     backup::BackupDocument document;  // of a good one with a repository
     std::string note;                 // why it is a full one and no increment
+    std::optional<backup::Prediction> prediction;
   };
 
   BackupSession(const ServerContext& context, CopyHost& host, const GroupCache& cache,

@@ -116,6 +116,10 @@ base::Status BackupSession::Store() {
   options.type = options_.type;
   options.or_full = options_.or_full;
   options.progress = ProgressSink();
+  options.time_max = options_.within;
+  options.predicted = [this](const backup::Prediction& prediction) {
+    Publish([&](View& view) { view.prediction = prediction; });
+  };
   backup::ThreadExecutor executor;
   backup::BackupResult result =
       backup::RunBackup(context_.env, executor, *repository_, *snapshot_, options);
@@ -126,6 +130,11 @@ base::Status BackupSession::Store() {
                             backup::BackupTypeName(options_.type), result.instead_of_increment);
   });
   if (result.status.ok()) NoteStored(result.document);
+  if (options_.within > base::Duration(0) && result.phase == backup::Phase::kPrepareForBackup &&
+      result.status.code() == base::Code::kTimedOut) {
+    trouble_.limit = options_.within;
+    trouble_.setting = "--within";
+  }
   return result.status;
 }
 

@@ -54,6 +54,10 @@ void LogKeeper::SetHolds(log::LogStore& log, const LogRules::Of& rules, bool act
     log.SetHold(hold);
     names.insert(hold.name);
   }
+  // A log is handed over with the holds that its copy's keeper of the role before has set.
+  for (const log::Hold& hold : log.holds()) {
+    if (IsBackupHold(hold.name)) set_.insert(hold.name);
+  }
   for (const std::string& name : set_) {
     if (!names.contains(name)) log.ReleaseHold(name);
   }

@@ -3,18 +3,22 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
 #include <utility>
 
 namespace understudy::server {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
+constexpr std::string_view kBackupHoldPrefix = "backup ";
 
 }  // namespace
 
+bool IsBackupHold(std::string_view name) { return name.starts_with(kBackupHoldPrefix); }
+
 log::Hold BackupHold(const std::string& id, const std::string& server, base::Position from) {
   return {
-      "backup " + id,
+      std::string(kBackupHoldPrefix) + id,
       fmt::format("the backup of the copy on {} runs and began at {}; goes away when it ends, or "
                   "is not heard of for {}",
                   server, base::ToString(from), cluster::kBackupLease),

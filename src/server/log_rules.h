@@ -20,6 +20,7 @@ namespace understudy::server {
 
 // A backup's, on the copy that it reads and at the active copy: log from its beginning on.
 log::Hold BackupHold(const std::string& id, const std::string& server, base::Position from);
+bool IsBackupHold(std::string_view name);
 
 class LogRules {
  public:

@@ -103,7 +103,8 @@ base::Status DirectoryStore::PrepareDirectoryOf(const std::string& key) {
 base::Status DirectoryStore::Put(const std::string& key, base::ByteView content, PutMode mode) {
   RETURN_IF_ERROR(PrepareDirectoryOf(key));
   const std::string path = NameOf(key);
-  // The name says whose it is: two may write one object at once.
+  if (mode == PutMode::kReplace) return env::WriteFileAtomically(env_, path, content);
+  // The name says whose it is: two hosts may try at once.
   const std::string temporary = fmt::format("{}.{:016x}{}", path, env_.Random(), kTemporarySuffix);
   base::Status status;
   {
@@ -112,9 +113,7 @@ base::Status DirectoryStore::Put(const std::string& key, base::ByteView content,
     if (status.ok()) status = file->Sync();
     if (status.ok()) status = file->Close();
   }
-  if (status.ok()) {
-    status = mode == PutMode::kNew ? env_.RenameNew(temporary, path) : env_.Rename(temporary, path);
-  }
+  if (status.ok()) status = env_.RenameNew(temporary, path);
   if (!status.ok()) {
     env_.Remove(temporary).IgnoreError();
     return status;

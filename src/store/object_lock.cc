@@ -126,8 +126,10 @@ base::Status ObjectLock::TryOnce(const Pause& pause, bool& again) {
   }
   RETURN_IF_ERROR(content.status());
   const Holder holder = HolderOf(*content);
-  const bool gone = options_.host_is_ours && !host_.empty() && holder.host == host_ &&
-                    holder.file == options_.host_file;
+  // Of a host that does not know its boot the numbers of a file say nothing.
+  const bool same_file =
+      holder.file == options_.host_file && (holder.file.empty() || !host_.empty());
+  const bool gone = options_.host_is_ours && holder.host == host_ && same_file;
   if (!holder.released && !gone) RETURN_IF_ERROR(Watch(pause, highest, std::move(*content)));
   return Make(highest + 1, again);
 }

@@ -69,6 +69,17 @@ class BackupTypes(BackupCase):
         result = self.lab.run("restore", "--repo", self.repository, "--db", "orders", "--output", output, "--force", *options)
         return result, output
 
+    def test_a_backup_that_would_take_too_long_is_not_begun(self):
+        self.take("full")
+        self.write("UPDATE t SET b = randomblob(401)")
+        self.lab.ok("wait", "orders", "--replayed")
+        result = self.lab.run(*self.command("full", "--within", "1ms"))
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertIn("it would take about", result.stderr)
+        self.assertIn("--within", result.stderr)
+        self.assertEqual(len(self.lab.ask("backup", "list", "orders", "--repo", self.repository)["backups"]), 1)
+        self.take("full", "--within", "1h")
+
     def assert_restored(self, backup, content):
         result, output = self.restore("--backup", backup["id"])
         self.assertEqual(result.returncode, 0, result.stderr)

@@ -48,10 +48,17 @@ void SimGroup::CheckFilesOf(Machine& machine) {
     }
   };
   look("/data", [&](const std::string& name) {
-    return IsOneOf(name, {".lock", ".server.json", ".backups", ".events", ".events.1"}) ||
+    return IsOneOf(name,
+                   {".lock", ".server.json", ".backups", ".exposed", ".events", ".events.1"}) ||
            std::find(options_.databases.begin(), options_.databases.end(), name) !=
                options_.databases.end();
   });
+  // An empty directory whose removal failed goes at the next start.
+  if (const auto sessions = machine.files->List("/data/.exposed"); sessions.ok()) {
+    for (const std::string& session : *sessions) {
+      look("/data/.exposed/" + session, [](const std::string&) { return false; });
+    }
+  }
   for (const std::string& database : options_.databases) {
     look("/data/" + database, [&](const std::string& name) {
       return name == ".reseed.tmp" ||  // unlike a mark, it means nothing
@@ -84,7 +91,9 @@ std::string SimGroup::LeftHolds(const std::string& database) {
   for (const auto& held : response.holds()) {
     const bool known = IsOneOf(held.name(), {"capture", "replay", "retention"}) ||
                        held.name().starts_with("passive s");
-    if (!known) return fmt::format("{} holds log of {}", held.name(), database);
+    if (!known)
+      return fmt::format("{} holds log of {} on {}: {}", held.name(), database, held.server(),
+                         held.reason());
   }
   return "";
 }
