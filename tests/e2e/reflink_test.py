@@ -120,8 +120,9 @@ class Btrfs(Reflink, types.BackupCase):
 
 if __name__ == "__main__":
     try:
-        with tempfile.TemporaryDirectory() as place, Mount("xfs", place):
-            pass
+        for file_system in MAKERS:
+            with tempfile.TemporaryDirectory() as place, Mount(file_system, place):
+                pass
     except (OSError, subprocess.SubprocessError) as error:
         print(f"skipped: a file system cannot be made and mounted here: {error}")
         sys.exit(77)
