@@ -110,6 +110,7 @@ class BackupSession {
   base::Status Freeze();
   base::Status Thaw() { return {}; }
   base::Result<std::string> ChooseProvider();
+  base::Result<std::string> PlaceClone(const std::string& clone);
   base::Status PostSnapshot();
   base::Status Transfer();
   std::optional<backup::BackupDocument> FindFinished() const;
@@ -140,7 +141,7 @@ class BackupSession {
   std::unique_ptr<backup::Repository> repository_;
   std::unique_ptr<ReaderSnapshot> reading_;           // until the provider is chosen
   std::unique_ptr<backup::SnapshotSource> snapshot_;  // from then on
-  std::string exposed_;                               // directory of the exposed file or the clone
+  std::string exposed_;                               // directory of the exposed file
   backup::Phase phase_ = backup::Phase::kIdentify;
   base::SteadyTime phase_began_{};
   base::SteadyTime freeze_began_{};

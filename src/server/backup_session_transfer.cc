@@ -45,16 +45,16 @@ base::Status BackupSession::Freeze() {
 }
 
 // The provider: a clone of the file where the file system can do that, so that the read transaction
-// ends; its path. Otherwise the read transaction, and no path.
+// ends; otherwise the read transaction. The path of the file for a requester that was promised one.
 base::Result<std::string> BackupSession::ChooseProvider() {
   const ProviderChoice choice = context_.settings.Get().backup.provider;
-  exposed_ = ExposedDirectory(host_.data_dir(), options_.id);
   if (choice != ProviderChoice::kSnapshotRead) {
-    base::Result<ClonedSnapshot> cloned = CloneSnapshot(context_.env, *reading_, exposed_);
+    const std::string path = ClonePath(host_.data_dir(), options_.id);
+    auto cloned = CloneSnapshot(context_.env, *reading_, path);
     if (cloned.ok()) {
-      snapshot_ = std::move(cloned->source);
+      snapshot_ = std::move(*cloned);
       reading_.reset();
-      return std::move(cloned->path);
+      return PlaceClone(path);
     }
     if (choice == ProviderChoice::kReflink) {
       trouble_.setting = "backup.provider";
@@ -68,18 +68,25 @@ base::Result<std::string> BackupSession::ChooseProvider() {
     }
   }
   snapshot_ = std::move(reading_);
-  return std::string();
+  if (!options_.expose) return std::string();
+  exposed_ = ExposedDirectory(host_.data_dir(), options_.id);
+  return Expose(context_.env, *snapshot_, exposed_, ProgressSink());
+}
+
+// An own backup needs no name of the file that it has open, and leaves none.
+base::Result<std::string> BackupSession::PlaceClone(const std::string& clone) {
+  if (!options_.expose) {
+    context_.env.Remove(clone).IgnoreError();  // then at the next start
+    return std::string();
+  }
+  exposed_ = ExposedDirectory(host_.data_dir(), options_.id);
+  ASSIGN_OR_RETURN(std::string path, ExposeClone(context_.env, clone, options_.database, exposed_));
+  RETURN_IF_ERROR(backup::ScanSnapshot(*snapshot_, "checking", ProgressSink(), {}));
+  return path;
 }
 
 base::Status BackupSession::PostSnapshot() {
-  ASSIGN_OR_RETURN(std::string path, ChooseProvider());
-  if (!options_.expose) {
-    path.clear();
-  } else if (path.empty()) {
-    ASSIGN_OR_RETURN(path, Expose(context_.env, *snapshot_, exposed_, ProgressSink()));
-  } else {
-    RETURN_IF_ERROR(backup::ScanSnapshot(*snapshot_, "checking", ProgressSink(), {}));
-  }
+  ASSIGN_OR_RETURN(const std::string path, ChooseProvider());
   Publish([&](View& view) {
     view.at = snapshot_->at().position;
     view.path = path;

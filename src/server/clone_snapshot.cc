@@ -62,27 +62,25 @@ base::Status Complete(ReaderSnapshot& snapshot, const std::vector<base::PageNo>&
 
 }  // namespace
 
-base::Result<ClonedSnapshot> CloneSnapshot(env::Env& env, ReaderSnapshot& snapshot,
-                                           const std::string& directory) {
-  RETURN_IF_ERROR(env.MakeDirectories(directory));
-  std::string path = env::JoinPath(directory, snapshot.origin().database_name + ".db");
+base::Result<std::unique_ptr<backup::SnapshotSource>> CloneSnapshot(env::Env& env,
+                                                                    ReaderSnapshot& snapshot,
+                                                                    const std::string& path) {
   // Before the clone is made: a page that leaves the WAL later is in the file by then or now.
   const std::vector<base::PageNo> in_wal = snapshot.PagesInWal();
   RETURN_IF_ERROR(env.Clone(snapshot.path(), path));
   const auto finish = [&]() -> base::Result<std::unique_ptr<env::File>> {
     ASSIGN_OR_RETURN(std::unique_ptr<env::File> file, env.Open(path, env::OpenMode::kReadWrite));
     RETURN_IF_ERROR(Complete(snapshot, in_wal, *file));
-    RETURN_IF_ERROR(env.SyncDirectory(directory));
+    RETURN_IF_ERROR(env.SyncDirectory(env::DirectoryOf(path)));
     return file;
   };
   base::Result<std::unique_ptr<env::File>> file = finish();
   if (!file.ok()) {
-    env.Remove(path).IgnoreError();  // what stays is removed with its directory
+    env.Remove(path).IgnoreError();  // what stays is removed at the next start
     return file.status().WithContext("completing the clone " + path);
   }
-  ClonedSnapshot cloned{.source = nullptr, .path = path};
-  cloned.source = std::make_unique<FileOfAClone>(snapshot, std::move(path), std::move(*file));
-  return cloned;
+  return std::unique_ptr<backup::SnapshotSource>(
+      std::make_unique<FileOfAClone>(snapshot, path, std::move(*file)));
 }
 
 }  // namespace understudy::server

@@ -21,14 +21,10 @@ namespace understudy::server {
 
 inline constexpr const char* kReflink = "reflink";
 
-struct ClonedSnapshot {
-  std::unique_ptr<backup::SnapshotSource> source;
-  std::string path;  // of a plain SQLite file, whose content was not compared with anything yet
-};
-
-// Makes `directory`, and DATABASE.db in it, which stays until its owner removes it. It is on disk.
-// On a failure there may be a directory, but no file.
-base::Result<ClonedSnapshot> CloneSnapshot(env::Env& env, ReaderSnapshot& snapshot,
-                                           const std::string& directory);
+// Makes `path`, a plain SQLite file whose content was not compared with anything yet. It is on
+// disk, and its owner may rename or remove it at once. On a failure there is no file.
+base::Result<std::unique_ptr<backup::SnapshotSource>> CloneSnapshot(env::Env& env,
+                                                                    ReaderSnapshot& snapshot,
+                                                                    const std::string& path);
 
 }  // namespace understudy::server

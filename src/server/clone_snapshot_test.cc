@@ -85,7 +85,7 @@ class CloneSnapshotTest : public ::testing::Test {
   CopyingEnv env_{env::PosixEnv()};
   replay::test::LogFixture fixture_;
   const std::string path_ = fixture_.File("copy.db");
-  const std::string directory_ = fixture_.File("exposed");
+  const std::string clone_ = fixture_.File("clone.db");
   std::unique_ptr<replay::Replayer> replayer_;
 };
 
@@ -98,21 +98,19 @@ TEST_F(CloneSnapshotTest, IsTheStateOfTheSnapshotWhateverIsCheckpointedMeanwhile
     auto snapshot = Open();
     EXPECT_TRUE(wal_is_empty || !snapshot->PagesInWal().empty());
     env_.between = [this] { GoOn(); };
-    auto cloned = CloneSnapshot(env_, *snapshot, directory_);
+    auto cloned = CloneSnapshot(env_, *snapshot, clone_);
     ASSERT_TRUE(cloned.ok()) << cloned.status().ToString();
     snapshot.reset();  // the read transaction ends
     GoOn();
-    EXPECT_EQ(cloned->source->origin().provider, kReflink);
-    EXPECT_EQ(cloned->source->pages(), then.size());
-    EXPECT_EQ(cloned->source->TakeHashes().size(), then.size());
-    EXPECT_TRUE(backup::ScanSnapshot(*cloned->source, "reading", {}, {}).ok());
-    ExpectState(cloned->path, then);
-    EXPECT_EQ(sqlite::Connection::Open(cloned->path, {})
-                  .value()
-                  ->QueryText("PRAGMA integrity_check")
-                  .value(),
-              "ok");
-    ASSERT_TRUE(env_.Remove(cloned->path).ok());
+    EXPECT_EQ((*cloned)->origin().provider, kReflink);
+    EXPECT_EQ((*cloned)->pages(), then.size());
+    EXPECT_EQ((*cloned)->TakeHashes().size(), then.size());
+    EXPECT_TRUE(backup::ScanSnapshot(**cloned, "reading", {}, {}).ok());
+    ExpectState(clone_, then);
+    EXPECT_EQ(
+        sqlite::Connection::Open(clone_, {}).value()->QueryText("PRAGMA integrity_check").value(),
+        "ok");
+    ASSERT_TRUE(env_.Remove(clone_).ok());
   }
 }
 
@@ -122,27 +120,27 @@ TEST_F(CloneSnapshotTest, NoFailureLeavesAFileOrTheCopyBroken) {
       {.ops = test::kChangingOps}, 10'000, [&](const test::FaultPlan& plan) {
         auto snapshot = Open();
         env_.Arm(plan);
-        auto cloned = CloneSnapshot(env_, *snapshot, directory_);
+        auto cloned = CloneSnapshot(env_, *snapshot, clone_);
         env_.Disarm();
         EXPECT_EQ(cloned.ok(), !env_.fired());
         EXPECT_TRUE(backup::ScanSnapshot(*snapshot, "reading", {}, {}).ok());
         if (cloned.ok()) {
-          ExpectState(cloned->path, then);
-          EXPECT_TRUE(env_.Remove(cloned->path).ok());
+          ExpectState(clone_, then);
+          EXPECT_TRUE(env_.Remove(clone_).ok());
         }
-        EXPECT_FALSE(env::Exists(env_, env::JoinPath(directory_, "orders.db")));
+        EXPECT_FALSE(env::Exists(env_, clone_));
         return env_.fired();
       });
   EXPECT_GT(failures, 4u);
 }
 
 TEST_F(CloneSnapshotTest, ACloneThatSomebodyCutsIsAnError) {
-  auto cloned = CloneSnapshot(env_, *Open(), directory_);
+  auto cloned = CloneSnapshot(env_, *Open(), clone_);
   ASSERT_TRUE(cloned.ok());
-  ASSERT_TRUE(env_.Open(cloned->path, env::OpenMode::kReadWrite).value()->Truncate(8192).ok());
-  const base::Status status = backup::ScanSnapshot(*cloned->source, "reading", {}, {});
+  ASSERT_TRUE(env_.Open(clone_, env::OpenMode::kReadWrite).value()->Truncate(8192).ok());
+  const base::Status status = backup::ScanSnapshot(**cloned, "reading", {}, {});
   EXPECT_EQ(status.code(), base::Code::kIoError);
-  EXPECT_THAT(status.message(), ::testing::HasSubstr(cloned->path));
+  EXPECT_THAT(status.message(), ::testing::HasSubstr(clone_));
 }
 
 }  // namespace

@@ -111,37 +111,39 @@ Status SetTime(const toml::node& node, TimeRange range, base::Duration& out) {
   return {};
 }
 
-Status SetProvider(const toml::node& node, ProviderChoice& out) {
+template <typename T>
+Status SetOneOf(const toml::node& node, const std::vector<std::pair<std::string_view, T>>& choices,
+                T& out) {
   std::string text;
   RETURN_IF_ERROR(SetText(node, text));
-  static const std::map<std::string, ProviderChoice> kChoices = {
-      {"auto", ProviderChoice::kAuto},
-      {"snapshot-read", ProviderChoice::kSnapshotRead},
-      {"reflink", ProviderChoice::kReflink}};
-  const auto found = kChoices.find(text);
-  if (found == kChoices.end()) {
-    return InvalidArgument(
-        fmt::format("is \"{}\", allowed are auto, snapshot-read and reflink", text));
+  std::string allowed;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    if (choices[i].first == text) {
+      out = choices[i].second;
+      return {};
+    }
+    if (i > 0) allowed += i + 1 == choices.size() ? " and " : ", ";
+    allowed += choices[i].first;
   }
-  out = found->second;
-  return Status();
+  return InvalidArgument(fmt::format("is \"{}\", allowed are {}", text, allowed));
+}
+
+Status SetProvider(const toml::node& node, ProviderChoice& out) {
+  return SetOneOf<ProviderChoice>(node,
+                                  {{"auto", ProviderChoice::kAuto},
+                                   {"snapshot-read", ProviderChoice::kSnapshotRead},
+                                   {"reflink", ProviderChoice::kReflink}},
+                                  out);
 }
 
 Status SetLevel(const toml::node& node, base::DiagLevel& out) {
-  std::string text;
-  RETURN_IF_ERROR(SetText(node, text));
   using base::DiagLevel;
-  static const std::map<std::string, DiagLevel> kLevels = {{"debug", DiagLevel::kDebug},
-                                                           {"info", DiagLevel::kInfo},
-                                                           {"warning", DiagLevel::kWarning},
-                                                           {"error", DiagLevel::kError}};
-  const auto found = kLevels.find(text);
-  if (found == kLevels.end()) {
-    return InvalidArgument(
-        fmt::format("is \"{}\", allowed are debug, info, warning and error", text));
-  }
-  out = found->second;
-  return {};
+  return SetOneOf<DiagLevel>(node,
+                             {{"debug", DiagLevel::kDebug},
+                              {"info", DiagLevel::kInfo},
+                              {"warning", DiagLevel::kWarning},
+                              {"error", DiagLevel::kError}},
+                             out);
 }
 
 // A program's path, or a list of its path and its arguments. No shell reads it.

@@ -10,11 +10,29 @@ namespace understudy::server {
 namespace {
 
 constexpr const char* kExposed = ".exposed";
+constexpr std::string_view kClonePrefix = ".clone-";
+
+std::string FileIn(const std::string& directory, const std::string& database) {
+  return env::JoinPath(directory, database + ".db");
+}
 
 }  // namespace
 
 std::string ExposedDirectory(const std::string& data_dir, const std::string& session) {
   return env::JoinPath(env::JoinPath(data_dir, kExposed), session);
+}
+
+std::string ClonePath(const std::string& data_dir, const std::string& session) {
+  return env::JoinPath(data_dir, std::string(kClonePrefix) + session + ".db");
+}
+
+base::Result<std::string> ExposeClone(env::Env& env, const std::string& clone,
+                                      const std::string& database, const std::string& directory) {
+  RETURN_IF_ERROR(env.MakeDirectories(directory));
+  std::string path = FileIn(directory, database);
+  RETURN_IF_ERROR(env.RenameNew(clone, path));
+  RETURN_IF_ERROR(env.SyncDirectory(directory));
+  return path;
 }
 
 base::Result<std::string> Expose(env::Env& env, backup::SnapshotSource& source,
@@ -26,7 +44,7 @@ base::Result<std::string> Expose(env::Env& env, backup::SnapshotSource& source,
     return base::NoSpace(fmt::format("the snapshot as a file needs {} bytes, {} are free in {}",
                                      bytes, space.free, directory));
   }
-  const std::string path = env::JoinPath(directory, source.origin().database_name + ".db");
+  const std::string path = FileIn(directory, source.origin().database_name);
   ASSIGN_OR_RETURN(const std::unique_ptr<env::File> file,
                    env.Open(path, env::OpenMode::kCreateTruncate));
   const uint32_t page_size = source.page_size();
@@ -61,9 +79,14 @@ void RemoveExposed(env::Env& env, const std::string& directory) {
 
 void RemoveAllExposed(env::Env& env, const std::string& data_dir) {
   const std::string all = env::JoinPath(data_dir, kExposed);
-  const base::Result<std::vector<std::string>> sessions = env.List(all);
-  if (!sessions.ok()) return;
-  for (const std::string& session : *sessions) RemoveExposed(env, env::JoinPath(all, session));
+  if (const base::Result<std::vector<std::string>> sessions = env.List(all); sessions.ok()) {
+    for (const std::string& session : *sessions) RemoveExposed(env, env::JoinPath(all, session));
+  }
+  const base::Result<std::vector<std::string>> names = env.List(data_dir);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (name.starts_with(kClonePrefix)) env.Remove(env::JoinPath(data_dir, name)).IgnoreError();
+  }
 }
 
 }  // namespace understudy::server

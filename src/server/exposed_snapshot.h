@@ -20,6 +20,12 @@ std::string ExposedDirectory(const std::string& data_dir, const std::string& ses
 // does not fit.
 base::Result<std::string> Expose(env::Env& env, backup::SnapshotSource& source,
                                  const std::string& directory, const base::ProgressSink& progress);
+// Where a session's clone (clone_snapshot.h) is made: beside, so that one that cannot be made
+// leaves no directory.
+std::string ClonePath(const std::string& data_dir, const std::string& session);
+// Moves a whole file there instead.
+base::Result<std::string> ExposeClone(env::Env& env, const std::string& clone,
+                                      const std::string& database, const std::string& directory);
 // Best effort: what stays is removed at the next start.
 void RemoveExposed(env::Env& env, const std::string& directory);
 void RemoveAllExposed(env::Env& env, const std::string& data_dir);

@@ -56,8 +56,10 @@ class Reflink:
         super().setUp()
 
     def exposed(self, server="s2"):
-        directory = os.path.join(self.lab.directory, server, "data", ".exposed")
-        return os.listdir(directory) if os.path.isdir(directory) else []
+        data = os.path.join(self.lab.directory, server, "data")
+        directory = os.path.join(data, ".exposed")
+        sessions = os.listdir(directory) if os.path.isdir(directory) else []
+        return sessions + [name for name in os.listdir(data) if name.startswith(".clone-")]
 
     def wal_bytes(self):
         return os.path.getsize(self.lab.copies("orders")["s2"]["path"] + "-wal")

@@ -48,17 +48,10 @@ void SimGroup::CheckFilesOf(Machine& machine) {
     }
   };
   look("/data", [&](const std::string& name) {
-    return IsOneOf(name,
-                   {".lock", ".server.json", ".backups", ".exposed", ".events", ".events.1"}) ||
+    return IsOneOf(name, {".lock", ".server.json", ".backups", ".events", ".events.1"}) ||
            std::find(options_.databases.begin(), options_.databases.end(), name) !=
                options_.databases.end();
   });
-  // An empty directory whose removal failed goes at the next start.
-  if (const auto sessions = machine.files->List("/data/.exposed"); sessions.ok()) {
-    for (const std::string& session : *sessions) {
-      look("/data/.exposed/" + session, [](const std::string&) { return false; });
-    }
-  }
   for (const std::string& database : options_.databases) {
     look("/data/" + database, [&](const std::string& name) {
       return name == ".reseed.tmp" ||  // unlike a mark, it means nothing
