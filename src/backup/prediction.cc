@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 namespace understudy::backup {
 namespace {
@@ -23,6 +24,13 @@ double BytesPerSecond(const BackupDocument& document) {
 
 double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+// "0.017", "5", "3120": no digits that nobody needs.
+std::string Told(double seconds) {
+  return fmt::format("{}", seconds < 10 ? std::round(seconds * 1000) / 1000 : std::round(seconds));
+}
+
+double Mib(double bytes) { return bytes / (1 << 20); }
+
 }  // namespace
 
 void PredictTime(const BackupList& there, Prediction& prediction) {
@@ -39,15 +47,12 @@ void PredictTime(const BackupList& there, Prediction& prediction) {
 base::Status CheckTime(const Prediction& prediction, base::Duration limit) {
   if (limit == base::Duration(0) || !prediction.lasts || *prediction.lasts <= limit) return {};
   const double seconds = Seconds(*prediction.lasts);
-  return base::TimedOut(
-      fmt::format("it would take about {:.0f} s ({:.1f} MiB to store, at {:.1f} MiB/s as backup "
-                  "{}), and {:.0f} s "
-                  "are allowed; nothing was written\nallow more (--within), take an incremental "
-                  "backup, or use a "
-                  "faster repository",
-                  seconds, static_cast<double>(prediction.bytes_to_store) / (1 << 20),
-                  static_cast<double>(prediction.bytes_to_store) / (1 << 20) / seconds,
-                  prediction.told_by, Seconds(limit)));
+  const double mib = Mib(static_cast<double>(prediction.bytes_to_store));
+  return base::TimedOut(fmt::format(
+      "it would take about {} s ({:.1f} MiB to store, at {:.1f} MiB/s as backup {}), and {} s are "
+      "allowed; nothing was written\nallow more (--within), take an incremental backup, or use a "
+      "faster repository",
+      Told(seconds), mib, mib / seconds, prediction.told_by, Told(Seconds(limit))));
 }
 
 }  // namespace understudy::backup

@@ -59,7 +59,10 @@ base::Result<std::string> BackupSession::ChooseProvider() {
     if (choice == ProviderChoice::kReflink) {
       trouble_.setting = "backup.provider";
       trouble_.operation = "clone the database's file";
-      return cloned.status();
+      return base::Status(cloned.status().code(),
+                          cloned.status().message() +
+                              "; backup.provider is \"reflink\", with \"auto\" it is read in a "
+                              "transaction where no clone can be had");
     }
     if (cloned.status().code() != base::Code::kInvalidArgument) {
       base::Diag(base::DiagLevel::kWarning, "backup",
