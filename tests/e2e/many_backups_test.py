@@ -50,8 +50,8 @@ class ManyBackups(unittest.TestCase):
         self.stop.set()
         self.writer.join(base.DEADLINE_SECONDS)
 
-    def begin(self, kind):
-        command = [base.UNDERSTUDY, "backup", "run", "", "--to", self.repository, "--type", kind, "--from", "passive:s2"]
+    def begin(self, kind, to):
+        command = [base.UNDERSTUDY, "backup", "run", "", "--to", to, "--type", kind, "--from", "passive:s2"]
         environment = self.lab.environment | {"UNDERSTUDY_SERVER": "s1"}
         return {name: subprocess.Popen([*command[:3], name, *command[4:]], env=environment, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for name in self.names}
@@ -62,10 +62,19 @@ class ManyBackups(unittest.TestCase):
             _, errors = command.communicate(timeout=2 * base.DEADLINE_SECONDS)
             self.assertEqual(command.returncode, 0, f"{name}: {errors}")
 
+    def all_transfer(self):
+        sessions = [writer["session"] for writer in self.lab.ask("writers")["writers"] if writer["server"] == "s2"]
+        have_snapshots = [any(step["event"] == "PostSnapshot" for step in session["steps"]) for session in sessions if session]
+        return have_snapshots == [True] * DATABASES
+
     def test_sixteen_at_once_and_the_daemon_is_killed(self):
-        self.end(self.begin("full"))
-        running = self.begin("incremental")
-        base.wait_until(lambda: any(writer["session"] for writer in self.lab.ask("writers")["writers"]), "one runs")
+        self.end(self.begin("full", self.repository))
+        for name, path in self.paths.items():
+            execute(path, "UPDATE t SET b = randomblob(500)")
+            self.lab.ok("wait", name, "--replayed")
+        # Slow enough that all are at it when the daemon is killed.
+        running = self.begin("incremental", self.repository + "?rate=1MiB")
+        base.wait_until(self.all_transfer, "all are at it")
         self.lab.ok("lab", "kill", "s2")
         self.lab.ok("lab", "start", "s2")
         self.end(running)
